@@ -1,0 +1,50 @@
+"""The modulated convolution of StyleGAN2: a convolution whose weight is scaled by each sample's style."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .resampled_conv import conv2d_up
+from .upfirdn2d import choose_impl
+
+EPS = 1e-8
+
+
+def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool = True,
+                     up_kernel: Tensor | None = None, impl: str = "auto") -> Tensor:
+    """Convolve every sample with its own weight `w'_oik = s_i w_oik`, rescaled to unit norm per output channel.
+
+    Args:
+        x: `[N, I, H, W]`.
+        weight: `[O, I, k, k]`, k odd, already scaled by its learning-rate equalisation.
+        styles: `[N, I]`.
+        demodulate: divide by `sqrt(sum_ik w'^2 + 1e-8)`.
+        up_kernel: `[4, 4]` FIR kernel of sum 4: double the resolution (see `conv2d_up`); None keeps it.
+    Returns:
+        `[N, O, H, W]`, or `[N, O, 2H, 2W]` with `up_kernel`.
+
+    Karras et al. 2020, section 2.2, equations 1 to 3.
+    """
+    if choose_impl(impl) == "ref":
+        return _modulated_conv2d_ref(x, weight, styles, demodulate, up_kernel)
+    # Convolution is linear: scaling the weight's input channels is scaling the input, and dividing by the norm can
+    # wait for the output.  So the whole batch shares one weight, and one ordinary convolution.
+    x = x * styles[:, :, None, None].to(x.dtype)  # [NIHW]
+    if up_kernel is None:
+        y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    else:
+        y = conv2d_up(x, weight, up_kernel, impl="fast")
+    if demodulate:
+        norm = styles.square() @ weight.square().sum((2, 3)).t()  # [NO]
+        y = y * torch.rsqrt(norm + EPS)[:, :, None, None].to(y.dtype)
+    return y
+
+
+def _modulated_conv2d_ref(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, up_kernel: Tensor | None):
+    w = weight[None] * styles[:, None, :, None, None]  # [NOIkk], equation 1
+    if demodulate:
+        w = w * torch.rsqrt(w.square().sum((2, 3, 4), keepdim=True) + EPS)  # equation 3
+    if up_kernel is None:
+        rows = [F.conv2d(x[n:n + 1], w[n], padding=w.shape[-1] // 2) for n in range(len(x))]
+    else:
+        rows = [conv2d_up(x[n:n + 1], w[n], up_kernel, impl="ref") for n in range(len(x))]
+    return torch.cat(rows)

@@ -1,0 +1,70 @@
+"""Upsample, filter with a FIR kernel, downsample: the one resampling operator of StyleGAN2."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IMPLS = ("auto", "ref", "fast")
+
+
+def choose_impl(impl: str) -> str:
+    """The implementation that `impl` stands for: 'auto' is 'fast'.  Raises ValueError for an unknown name."""
+    if impl not in IMPLS:
+        raise ValueError(f"impl={impl!r} is not known; choose one of {', '.join(IMPLS)}")
+    return "fast" if impl == "auto" else impl
+
+
+def fir_kernel(taps: tuple[float, ...] = (1, 3, 3, 1), gain: float = 1) -> Tensor:
+    """The separable 2-D kernel of 1-D `taps`, `[len, len]`, summing to `gain` (StyleGAN2: binomial 1 3 3 1)."""
+    row = torch.tensor(taps, dtype=torch.float32)
+    kernel = torch.outer(row, row)
+    return kernel * (gain / kernel.sum())
+
+
+def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0),
+              impl: str = "auto") -> Tensor:
+    """Insert zeros, pad, convolve with `kernel`, keep every `down`-th pixel; the same on both axes.
+
+    Args:
+        x: `[N, C, H, W]`.
+        kernel: `[kh, kw]` FIR kernel shared by all channels; convolution, so it is flipped against correlation.
+        up, down: integer factors; `up` puts `up - 1` zeros after each pixel.
+        pad: zeros (before, after) each axis, counted at the upsampled size; not negative.
+    Returns:
+        `[N, C, H', W']` with `H' = (H * up + sum(pad) - kh) // down + 1`.
+
+    After Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B.
+    """
+    if up < 1 or down < 1 or min(pad) < 0:
+        raise ValueError(f"upfirdn2d wants up, down >= 1 and pad >= 0, not up={up}, down={down}, pad={pad}")
+    kernel = kernel.to(x.dtype)
+    if choose_impl(impl) == "ref":
+        return _upfirdn2d_ref(x, kernel, up, down, pad)
+    return _upfirdn2d_fast(x, kernel, up, down, pad)
+
+
+def _upfirdn2d_ref(x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[int, int]) -> Tensor:
+    n, c, h, w = x.shape
+    x = x.reshape(n * c, 1, h, 1, w, 1)
+    x = F.pad(x, (0, up - 1, 0, 0, 0, up - 1)).reshape(n * c, 1, h * up, w * up)
+    x = F.pad(x, (pad[0], pad[1], pad[0], pad[1]))
+    x = F.conv2d(x, kernel.flip(0, 1)[None, None])[:, :, ::down, ::down]
+    return x.reshape(n, c, *x.shape[2:])
+
+
+def _upfirdn2d_fast(x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[int, int]) -> Tensor:
+    # One depthwise convolution whose stride does the decimation; zeros are inserted only where up > 1.
+    c = x.shape[1]
+    if up > 1:
+        return _upfirdn2d_ref(x, kernel, up, down, pad)
+    if pad[0] != pad[1]:
+        x, pad = F.pad(x, (pad[0], pad[1], pad[0], pad[1])), (0, 0)
+    weight = kernel.flip(0, 1)[None, None].expand(c, 1, *kernel.shape)
+    return F.conv2d(x, weight, stride=down, padding=pad[0], groups=c)
+
+
+def upsample2d(x: Tensor, kernel: Tensor, impl: str = "auto") -> Tensor:
+    """Double the size of `x [N, C, H, W]` with a 4x4 `kernel` of sum 4: `[N, C, 2H, 2W]` (the skip of ToRGB)."""
+    if choose_impl(impl) == "ref":
+        return upfirdn2d(x, kernel, up=2, pad=(2, 1), impl="ref")
+    c = x.shape[1]
+    return F.conv_transpose2d(x, kernel.to(x.dtype)[None, None].expand(c, 1, 4, 4), stride=2, padding=1, groups=c)
