@@ -41,9 +41,11 @@ class Features(nn.Module):
         self.stem = _conv(3, channels[0])
         self.down = nn.ModuleList(nn.Sequential(_conv(a, b, stride=2), _conv(b, b))
                                   for a, b in zip(channels[:-1], channels[1:]))
-        self.up = nn.ModuleList(_conv(a + b, b) for a, b in zip(channels[:1:-1], channels[-2:0:-1]))
-        # The last step to full resolution is a pixel shuffle (Shi et al. 2016): the decoder costs a quarter so.
-        self.dense = nn.Conv2d(channels[1], 4 * sum(self.config["dense"].values()), 3, 1, 1)
+        # The decoder is thrown away in the end: it has half the widths, and its last step to full resolution is a pixel
+        # shuffle (Shi et al. 2016), a quarter of the work.
+        narrow = [channels[-1], *(c // 2 for c in channels[-2:0:-1])]
+        self.up = nn.ModuleList(_conv(a + skip, b) for a, skip, b in zip(narrow, channels[-2:0:-1], narrow[1:]))
+        self.dense = nn.Conv2d(narrow[-1], 4 * sum(self.config["dense"].values()), 3, 1, 1)
         self.pose = nn.Linear(channels[-1] * POOL * POOL, pose)
 
     def features(self, x: Tensor) -> list[Tensor]:
