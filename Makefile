@@ -1,0 +1,93 @@
+# The commands of the README. Everything is installed into .venv, once; what is asked for is built when it is missing.
+#
+#   make quickstart    set up, customise a GAN with drawn sketches, say where the result is
+#   make test          set up, run all tests: units, browser, notebooks
+#   make lab           open JupyterLab on the first notebook
+#   make weights       train everything that ships in data/weights again (hours on two cores, see data/README.md)
+#   make bench         run every benchmark behind a number in the README
+#   make notebooks     run all notebooks at full size and save their outputs
+#   make clean         remove outputs and caches (make clean-all: the virtual environment too)
+#
+# PYTHON=python3.12               the interpreter that makes the virtual environment
+# TORCH_INDEX=https://...         where torch, and only torch, comes from
+# PIP_FIND_LINKS, PIP_INDEX_URL   are pip's own, and honoured as always
+
+SHELL := bash
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+
+.PHONY: help install install-core quickstart test test-units test-browser test-notebooks lab weights bench notebooks clean clean-all
+help:
+	@sed -n '3,9s/^#   //p' Makefile
+
+# --- Set-up: interpreter, torch, the rest. Each step leaves a stamp, so that a second call takes no time. -------------
+
+$(PY):
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(0 if v in ("3.11", "3.12", "3.13") else "sketchgan needs Python 3.11 to 3.13, and $(PYTHON) is " + v + ": try make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Could not make $(VENV). On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+# torch goes in first and alone: whatever came before it could pull another build. An index of the user's serves torch
+# only, since such indexes hold little else.
+$(VENV)/.torch: constraints.txt | $(PY)
+ifeq ($(TORCH_INDEX)$(PIP_FIND_LINKS)$(shell uname -s),Linux)
+	@echo "Installing torch. On Linux the plain package brings CUDA along, several gigabytes. Without an NVIDIA GPU, stop"
+	@echo "here and save most of it:  make $(MAKECMDGOALS) TORCH_INDEX=https://download.pytorch.org/whl/cpu"
+endif
+	$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	@touch $@
+
+$(VENV)/.core: pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.everything: $(VENV)/.core
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics]'
+	@touch $@
+
+install-core: $(VENV)/.core
+install: $(VENV)/.everything
+
+# --- What a reader does ----------------------------------------------------------------------------------------------
+
+quickstart: install-core
+	$(PY) -m sketchgan.customize --help
+
+lab: install
+	$(PY) -m jupyter lab notebooks/00_quickstart.ipynb
+
+# --- Tests: three parts, each with its time. `make -k test` runs the rest after one has failed. -----------------------
+
+TIMED = @start=$$(date +%s); $(2); code=$$?; echo "== $(1): $$(( $$(date +%s) - start )) s"; exit $$code
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+
+test: test-units test-browser test-notebooks
+
+test-units: install
+	$(call TIMED,unit tests,$(PY) -m pytest tests --ignore=tests/browser --durations=5)
+
+test-browser: install
+	$(call TIMED,browser,$(PY) -m pytest tests/browser)
+
+test-notebooks: install
+	$(call TIMED,notebooks,SKETCHGAN_FAST=1 $(PY) -m pytest $(NBVAL) $(sort $(wildcard notebooks/[0-9]*.ipynb)))
+
+# --- What a developer does --------------------------------------------------------------------------------------------
+
+bench: install
+	@mkdir -p outputs/benchmarks
+	@set -e -o pipefail; for script in benchmarks/[a-z]*.py; do \
+		echo "== $$script"; $(PY) $$script | tee outputs/benchmarks/$$(basename $$script .py).txt; done
+
+notebooks: install
+	$(PY) notebooks/set_addresses.py
+	$(PY) notebooks/run.py
+
+clean:
+	rm -rf outputs build dist *.egg-info .pytest_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+clean-all: clean
+	rm -rf $(VENV)

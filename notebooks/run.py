@@ -1,0 +1,60 @@
+"""Runs notebooks from top to bottom at full size and saves their outputs: the only way that outputs get committed.
+
+    python notebooks/run.py                           every notebook
+    python notebooks/run.py 00_quickstart.ipynb       some
+
+A notebook that fails is left as it was. What a reader on GitHub cannot use is not saved: live widgets, which are dead
+in a file, and the widgets' state. `make notebooks` calls this.
+"""
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from set_addresses import HERE, write_whole
+
+MOST_BYTES = 300_000                                            # a notebook with its outputs; larger ones load slowly
+WIDGET = 'application/vnd.jupyter.widget-view+json'
+
+
+def readable(notebook):
+    """Drops from an executed notebook, in place, what only a live session can show."""
+    notebook.metadata.pop('widgets', None)
+    for cell in notebook.cells:
+        if cell.cell_type == 'code':
+            cell.outputs = [out for out in cell.outputs if WIDGET not in out.get('data', {})]
+            cell.metadata.pop('execution', None)                # times of day: a change in every run
+    return notebook
+
+
+def run(path: Path, minutes: float) -> str:
+    """Executes one notebook in its own folder, saves it, and returns a line for the table of costs."""
+    notebook = nbformat.read(path, as_version=4)
+    began = time.monotonic()
+    NotebookClient(notebook, timeout=60 * minutes, kernel_name='python3',
+                   resources={'metadata': {'path': str(path.parent)}}).execute()
+    text = nbformat.writes(readable(notebook)).rstrip('\n') + '\n'
+    size = len(text.encode('utf-8'))
+    if size > MOST_BYTES:
+        sys.exit(f'{path.name} would be {size / 1000:.0f} kB with its outputs, {MOST_BYTES // 1000} kB at most: '
+                 f'draw smaller figures (lower dpi, fewer samples). It was not saved.')
+    write_whole(path, text)
+    return f'{path.name}: {time.monotonic() - began:.0f} s, {size / 1000:.0f} kB'
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('notebooks', nargs='*', type=Path, help='default: every notebook in this folder')
+    parser.add_argument('--minutes', type=float, default=30, help='most minutes for one cell')
+    options = parser.parse_args()
+    os.environ.pop('SKETCHGAN_FAST', None)                      # a small run must never become the committed one
+    for path in options.notebooks or sorted(HERE.glob('[0-9][0-9]_*.ipynb')):
+        print(run(path.resolve(), options.minutes), flush=True)
+
+
+if __name__ == '__main__':
+    main()
