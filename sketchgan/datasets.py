@@ -1,0 +1,156 @@
+"""Pictures as tensors: rendered scenes kept in a cache, and folders of photographs. Both hold uint8, both give float on demand.
+
+Seeds of scenes are never mixed, so that nothing is judged on what it has seen:
+0 trains GANs and the feature network, 1 trains F, 2 trains the judge, 3 makes sketches to customise with, 4 is for evaluation.
+"""
+from __future__ import annotations
+
+import hashlib
+import inspect
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm
+
+from . import churches, creatures, menagerie, raytrace
+
+SEED_GAN, SEED_SKETCHER, SEED_JUDGE, SEED_SKETCHES, SEED_EVALUATION = range(5)
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+CHUNK = 64
+# Which range a view is stored from: pictures come in [-1,1], depth in [0,1], parts are indices already.
+_SIGNED = {"image", "contour", "albedo", "portrait"}
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """[-1,1] float to 0..255 uint8, rounded."""
+    return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_float(x: Tensor) -> Tensor:
+    """0..255 uint8 to [-1,1] float32."""
+    return x.float().mul_(1 / 127.5).sub_(1)
+
+
+def cache_folder() -> Path:
+    """Where rendered scenes are kept: SKETCHGAN_CACHE, else the user's cache folder. It may be deleted at any time."""
+    root = os.environ.get("SKETCHGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchgan"
+    return Path(root)
+
+
+def _world_version() -> str:
+    """Changes when the code that makes the world changes, so that a stale cache is never used."""
+    source = "".join(inspect.getsource(m) for m in (menagerie, creatures, churches, raytrace))
+    return hashlib.sha256(source.encode()).hexdigest()[:10]
+
+
+def _render_chunk(job: tuple) -> dict[str, np.ndarray]:
+    category, resolution, seed, predicate, start, stop, views = job
+    torch.set_num_threads(1)
+    world = menagerie.Menagerie(category, resolution, seed, predicate)
+    scenes = world.render(range(start, stop), views)
+    out = {}
+    for name, x in scenes.views().items():
+        out[name] = (to_uint8(x) if name in _SIGNED else (x * 255).round().to(torch.uint8) if name == "depth" else x).numpy()
+    return out
+
+
+def rendered(category: str, count: int, resolution: int = 64, seed: int = SEED_GAN, views: Sequence[str] = ("image",),
+             predicate: str | None = None, start: int = 0, progress: bool = True, workers: int | None = None) -> dict:
+    """Scenes `start` .. `start + count` of a category as uint8 tensors, rendered once and kept in the cache folder.
+
+    Returns {view: uint8 [count,C,R,R] (parts: [count,R,R])} for each of `views`, 'code': float [count,K], and 'params': {name: float [count]}.
+    Pictures are 0..255 for [-1,1]; depth is 0..255 for [0,1]. `workers` processes render (default: one a core).
+    """
+    world = menagerie.Menagerie(category, resolution, seed, predicate)
+    folder = cache_folder() / "menagerie" / f"{_world_version()}-{category}-{resolution}-{seed}-{predicate or 'all'}"
+    chunks = range(start // CHUNK, -(-(start + count) // CHUNK))
+    path = lambda view, c: folder / f"{view}-{c:05d}.npy"
+    missing: dict[int, list[str]] = {c: [v for v in views if not path(v, c).exists()] for c in chunks}
+    jobs = [(category, resolution, seed, predicate, c * CHUNK, (c + 1) * CHUNK, tuple(v)) for c, v in missing.items() if v]
+    if jobs:
+        folder.mkdir(parents=True, exist_ok=True)
+        bar = tqdm(total=len(jobs) * CHUNK, desc=f"rendering {category}", unit="img", disable=not progress, leave=False)
+        workers = min(workers or os.cpu_count() or 1, len(jobs))
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) if workers > 1 else _InProcess() as pool:
+            for job, made in zip(jobs, pool.map(_render_chunk, jobs)):
+                for view, array in made.items():
+                    _write_whole(path(view, job[4] // CHUNK), array)
+                bar.update(CHUNK)
+        bar.close()
+    cut = slice(start - chunks[0] * CHUNK if count else 0, start - chunks[0] * CHUNK + count if count else 0)
+    out: dict = {v: torch.from_numpy(np.concatenate([np.load(path(v, c)) for c in chunks])[cut]) for v in views} if count else {}
+    out["code"] = world.codes(range(start, start + count))
+    out["params"] = menagerie.parameters(category, out["code"])
+    return out
+
+
+class _InProcess:
+    """A pool of nobody: maps in this process."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+    map = staticmethod(map)
+
+
+def _write_whole(path: Path, array: np.ndarray) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with open(temporary, "wb") as f:
+        np.save(f, array)
+    os.replace(temporary, path)
+
+
+class ImageFolder:
+    """All pictures below a folder, cropped to the centre square and resized to `resolution`, kept as uint8 [N,3,R,R] in memory.
+
+    `folder[index]` with an int64 tensor [B] gives float [B,3,R,R] in [-1,1]. Files that cannot be read are listed in
+    `left_out` as (path, reason); a folder with no readable picture raises ValueError.
+    """
+
+    def __init__(self, path: str | Path, resolution: int = 64, progress: bool = True):
+        path = Path(path)
+        if not path.is_dir():
+            raise ValueError(f"{path} is no folder: give the folder that holds the pictures")
+        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
+        rows, self.files, self.left_out = [], [], []
+        for f in tqdm(files, desc=f"reading {path.name}", unit="img", disable=not progress, leave=False):
+            try:
+                with Image.open(f) as im:
+                    im = ImageOps.fit(ImageOps.exif_transpose(im).convert("RGB"), (resolution, resolution), Image.Resampling.LANCZOS)
+                    rows.append(np.asarray(im).transpose(2, 0, 1))
+                self.files.append(f)
+            except Exception as error:  # a broken file is reported, not fatal: one bad photo must not cost a training
+                self.left_out.append((f, f"{type(error).__name__}: {error}"))
+        if not rows:
+            raise ValueError(f"no readable picture below {path} ({len(files)} files with a picture's ending; wanted {', '.join(sorted(SUFFIXES))})")
+        self.images = torch.from_numpy(np.stack(rows))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return to_float(self.images[index])
+
+
+class RenderedScenes:
+    """Scenes of Menagerie as an image data set: `scenes[index]` with int64 [B] gives float [B,3,R,R]; `scenes.code [N,K]` beside it."""
+
+    def __init__(self, category: str, count: int, resolution: int = 64, seed: int = SEED_GAN, predicate: str | None = None, progress: bool = True):
+        data = rendered(category, count, resolution, seed, ("image",), predicate, progress=progress)
+        self.images, self.code, self.params = data["image"], data["code"], data["params"]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return to_float(self.images[index])
