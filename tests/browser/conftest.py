@@ -1,0 +1,176 @@
+"""A real JupyterLab and a real browser: what a reader's mouse does arrives in Python, or these tests fail."""
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / 'outputs' / 'screenshots'                  # kept after the run: what CI shows of a failure
+SECONDS = 1000                                                  # Playwright counts in milliseconds
+
+
+class JupyterLab:
+    """A JupyterLab of our own on a free port of this machine, with its settings and notebooks in a folder of ours."""
+
+    def __init__(self, folder: Path):
+        self.token, self.folder = secrets.token_hex(16), folder
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            self.url = f'http://127.0.0.1:{free.getsockname()[1]}'
+        # Copies: JupyterLab saves what it runs, and the committed notebooks must stay as they are.
+        shutil.copytree(ROOT / 'notebooks', folder / 'notebooks', ignore=shutil.ignore_patterns('.ipynb_checkpoints'))
+        quiet = folder / 'settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings'
+        quiet.parent.mkdir(parents=True)                        # the news question would lie over the notebook
+        quiet.write_text(json.dumps({'fetchNews': 'false', 'checkForUpdates': False}))
+        places = {name: str(folder / name.lower()) for name in
+                  ('JUPYTER_CONFIG_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_WORKSPACES_DIR', 'IPYTHONDIR')}
+        environment = os.environ | places | {
+            'JUPYTERLAB_SETTINGS_DIR': str(folder / 'settings'), 'SKETCHGAN_FAST': '1'}
+        environment.pop('MPLBACKEND', None)                     # a kernel draws inline, as a reader's does
+        self.log = open(folder / 'jupyterlab.log', 'w')
+        self.process = subprocess.Popen(
+            [sys.executable, '-m', 'jupyter', 'lab', '--no-browser', '--allow-root', '--ip=127.0.0.1',
+             f'--port={self.url.rsplit(":", 1)[1]}', '--ServerApp.port_retries=0', f'--ServerApp.root_dir={folder}',
+             f'--IdentityProvider.token={self.token}', '--LabApp.expose_app_in_browser=True'],
+            cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
+
+    def wait(self, seconds: float = 90):
+        """Returns when the server answers."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                return urllib.request.urlopen(f'{self.url}/api/status?token={self.token}', timeout=5).close()
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        raise RuntimeError(f'JupyterLab did not start:\n{(self.folder / "jupyterlab.log").read_text()[-3000:]}')
+
+    def close(self):
+        """Ends the server, and with it the kernels it started."""
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+class NotebookPage:
+    """One notebook, open in the browser: run its cells, draw on its canvas, press its buttons, ask its kernel."""
+
+    def __init__(self, lab: JupyterLab, page, name: str):
+        self.page = page
+        page.goto(f'{lab.url}/lab/tree/notebooks/{name}?token={lab.token}&reset')
+        page.wait_for_selector('.jp-Notebook .jp-Cell', timeout=90 * SECONDS)
+        self.wait_idle(90)
+        self.cells = json.loads((lab.folder / 'notebooks' / name).read_text())['cells']
+
+    # JupyterLab's commands are called by name: its menus can be clicked before the session is ready, to no effect.
+    READY = '''const app = window.jupyterapp; await app.restored; const panel = app.shell.currentWidget;
+               await panel.context.ready; await panel.sessionContext.ready;'''
+
+    def wait_idle(self, seconds: float):
+        self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=seconds * SECONDS)
+
+    def run(self, first: int, last: int, seconds: float):
+        """Runs the cells from first up to, not including, last; returns when all of them have ended well."""
+        self.page.evaluate(f'''async ([first, last]) => {{ {self.READY}
+            for (let at = first; at < last; at++) {{
+                panel.content.activeCellIndex = at; panel.content.deselectAll();
+                await app.commands.execute('notebook:run-cell');
+            }} }}''', [first, last])
+        self.wait_idle(seconds)
+        errors = self.page.evaluate(f'''async ([first, last]) => {{ {self.READY}
+            const outputs = panel.content.widgets.slice(first, last).flatMap(
+                cell => cell.model.type === 'code' ? cell.model.sharedModel.getOutputs() : []);
+            return outputs.filter(out => out.output_type === 'error').map(out => out.traceback.join('\\n')); }}''',
+                                    [first, last])
+        assert not errors, re.sub(r'\x1b\[[\d;]*m', '', errors[0])
+
+    def python(self, code: str) -> str:
+        """Runs code in the notebook's kernel, beside the cells, and returns what it printed."""
+        status, text = self.page.evaluate(f'''async code => {{ {self.READY}
+            const future = panel.sessionContext.session.kernel.requestExecute({{code, store_history: false}});
+            let text = '';
+            future.onIOPub = message => {{
+                if (message.header.msg_type === 'stream') text += message.content.text;
+                if (message.header.msg_type === 'error') text += message.content.traceback.join('\\n');
+            }};
+            const reply = await future.done;
+            return [reply.content.status, text]; }}''', code)
+        assert status == 'ok', text
+        return text.strip()
+
+    def wait_until(self, code: str, seconds: float):
+        """Waits until the expression is true in the kernel, as long as the thread that makes it true may take."""
+        end = time.monotonic() + seconds
+        while self.python(f'print(bool({code}))') != 'True':
+            assert time.monotonic() < end, f'not true after {seconds} s: {code}'
+            time.sleep(0.25)
+
+    def stroke(self, points: list[tuple[float, float]], canvas: int = 0):
+        """Draws a line with the mouse, from point to point; coordinates are shares of the canvas, 0 to 1."""
+        target = self.page.locator('canvas').nth(canvas)
+        target.scroll_into_view_if_needed()
+        box = target.bounding_box()
+        place = lambda x, y: (box['x'] + x * box['width'], box['y'] + y * box['height'])
+        self.page.mouse.move(*place(*points[0]))
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*place(*point), steps=10)
+        self.page.mouse.up()
+
+    def press(self, label: str):
+        self.page.get_by_role('button', name=label, exact=True).first.click()
+
+    def screenshot(self, name: str):
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f'{name}.png')
+
+
+@pytest.fixture(scope='session')
+def jupyterlab(tmp_path_factory):
+    lab = JupyterLab(tmp_path_factory.mktemp('jupyterlab'))
+    try:
+        lab.wait()
+        yield lab
+    finally:
+        lab.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page in headless Chromium; a request that leaves this machine fails at once, as it does without a network."""
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[
+            '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
+            '--disable-background-networking', '--disable-component-update'])
+        page = browser.new_page(viewport={'width': 1280, 'height': 1100})
+        page.route(re.compile(r'https?://(?!127\.0\.0\.1)'), lambda route: route.abort())
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def open_notebook(jupyterlab, page, request):
+    """Opens a notebook by name; when the test ends, a last screenshot is left in outputs/screenshots."""
+    opened = []
+
+    def open_(name: str) -> NotebookPage:
+        opened.append(NotebookPage(jupyterlab, page, name))
+        return opened[-1]
+
+    yield open_
+    for notebook in opened:
+        notebook.screenshot(f'{request.node.name}-end')
