@@ -396,10 +396,9 @@ def nearest(sketch, images, F=None, k=16, truncate=None, batch=64):
 @torch.no_grad()
 def sketch_of(images, F, batch=64):
     """F's sketches [M, 1, R, R] of images [M, 3, R, R] with running statistics; leaves F's mode as it was."""
-    modes = {module: module.training for module in F.modules()}
-    F.eval()
+    before = F.batch_stats
+    F.batch_stats = False
     try:
         return torch.cat([F(part) for part in images.split(batch)])
     finally:
-        for module, training in modes.items():
-            module.training = training
+        F.batch_stats = before
