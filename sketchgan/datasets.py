@@ -38,6 +38,15 @@ def to_float(x: Tensor) -> Tensor:
     return x.float().mul_(1 / 127.5).sub_(1)
 
 
+def tile(x: Tensor, cols: int = 8) -> Image.Image:
+    """One picture of images [N,3 or 1,R,R] in [-1,1], row by row; values beyond the range are clipped."""
+    x = to_uint8(x.detach().cpu().clamp(-1, 1)).expand(-1, 3, -1, -1)
+    rows = -(-len(x) // cols)
+    x = torch.cat([x, x.new_full((rows * cols - len(x), *x.shape[1:]), 255)])
+    x = x.reshape(rows, cols, *x.shape[1:]).permute(0, 3, 1, 4, 2)          # [rows,R,cols,R,3]
+    return Image.fromarray(x.reshape(rows * x.shape[1], cols * x.shape[3], 3).contiguous().numpy())
+
+
 def cache_folder() -> Path:
     """Where rendered scenes are kept: SKETCHGAN_CACHE, else the user's cache folder. It may be deleted at any time."""
     root = os.environ.get("SKETCHGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchgan"

@@ -8,9 +8,13 @@ contour, parts and pose. Dense targets matter, because a network that learns pos
 It never measures anything: that is the judge's work (another architecture, other scenes; see judge.py).
 """
 
+import os
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .checkpoints import CheckpointError, build, read_tensors
 
 STRIDES = (2, 4, 8, 16)  # of the four tensors that Features.features returns
 POOL = 4                 # pose is read from the deepest features averaged to POOL x POOL, so any resolution will do
@@ -73,3 +77,36 @@ class Features(nn.Module):
         y = functional.pixel_shuffle(self.dense(y), 2)
         dense = self.config["dense"]
         return dict(zip(dense, y.split(list(dense.values()), dim=1))), pose
+
+
+class FeatureHeads(nn.Module):
+    """One small patch discriminator on each level of frozen features (Sauer et al. 2021, section 3.2), with spectral norm.
+
+    channels: widths of the levels at strides 2, 4, 8 and 16, `Features.channels`.
+    """
+
+    def __init__(self, channels: tuple[int, ...], width: int = 64):
+        super().__init__()
+        norm = nn.utils.parametrizations.spectral_norm
+
+        def head(level: int, c: int) -> nn.Sequential:
+            first = nn.Conv2d(c, width, 3, 2 if level < 2 else 1, 1)        # the two finest levels are halved: speed
+            return nn.Sequential(norm(first), nn.LeakyReLU(0.2), norm(nn.Conv2d(width, width, 3, 1, 1)), nn.LeakyReLU(0.2),
+                                 norm(nn.Conv2d(width, 1, 3, 1, 1)))
+
+        self.heads = nn.ModuleList(head(i, c) for i, c in enumerate(channels))
+
+    def forward(self, levels: list[Tensor]) -> list[Tensor]:
+        """Patch logits [N, M_i], one tensor a level."""
+        return [head(x).flatten(1) for head, x in zip(self.heads, levels)]
+
+
+def load_features(path: str | os.PathLike, device: str | torch.device = "cpu") -> Features:
+    """The feature network in a weight file, in evaluation mode and frozen.
+
+    Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
+    """
+    tensors, metadata = read_tensors(path)
+    if "features" not in metadata.get("config", {}):
+        raise CheckpointError(f"{path} holds no feature network. Train one with `python -m sketchgan.pretrain features`.")
+    return build(Features, metadata["config"]["features"], tensors, path).to(device).requires_grad_(False)
