@@ -10,18 +10,18 @@ SLOPE = 0.2
 GAIN = math.sqrt(2)
 
 
-def bias_act(x: Tensor, bias: Tensor, impl: str = "auto") -> Tensor:
-    """`sqrt(2) * leaky_relu(x + bias, 0.2)`.
+def bias_act(x: Tensor, bias: Tensor, gain: float = GAIN, impl: str = "auto") -> Tensor:
+    """`gain * leaky_relu(x + bias, 0.2)`.
 
     Args:
         x: `[N, C]` or `[N, C, H, W]`.
         bias: `[C]`.
+        gain: positive; sqrt(2) undoes the loss of variance of the rectifier (He initialisation, as in StyleGAN2).
     Returns:
-        the shape of `x`.  sqrt(2) undoes the loss of variance of the rectifier (He initialisation; StyleGAN2).
+        the shape of `x`.
     """
-    bias = bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
+    x = x + bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
     if choose_impl(impl) == "ref":
-        return F.leaky_relu(x + bias, SLOPE) * GAIN
-    # leaky ReLU is homogeneous, so the gain may as well be the slope of its two halves.
-    x = x + bias
-    return F.leaky_relu(x, SLOPE) * GAIN
+        return F.leaky_relu(x, SLOPE) * gain
+    x = F.leaky_relu(x, SLOPE, inplace=True)  # x is ours since the sum
+    return x if gain == 1 else x * gain

@@ -1,4 +1,8 @@
-"""Convolutions that change the resolution by two, with the low-pass filter that keeps them free of aliases."""
+"""Convolutions that change the resolution by two, with the low-pass filter that keeps them free of aliases.
+
+Folding the filter into the weight (one 6x6 kernel, or four 3x3 ones and a pixel shuffle) has four times the
+multiplications and measured 2 to 8 times slower on a CPU; two 1-D filters measured the same as one depthwise 4x4.
+"""
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,20 +24,21 @@ def conv2d_up(x: Tensor, weight: Tensor, kernel: Tensor, impl: str = "auto") -> 
     return upfirdn2d(y, kernel, pad=(1, 1), impl=impl)
 
 
-def conv2d_down(x: Tensor, weight: Tensor, kernel: Tensor, impl: str = "auto") -> Tensor:
+def conv2d_down(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None, impl: str = "auto") -> Tensor:
     """A FIR filter, then a convolution with stride 2: the downsampling convolution of StyleGAN2's discriminator.
 
     Args:
         x: `[N, I, H, W]`, H and W even.
         weight: `[O, I, k, k]`, k = 1 or 3.
         kernel: `[4, 4]` FIR kernel of sum 1.
+        bias: `[O]` or None.
     Returns:
         `[N, O, H/2, W/2]`.
     """
     k = weight.shape[-1]
-    pad = 1 + k // 2  # (2 + k - 1) / 2 on each side: published as p = 2 + (k - 1), pad (p + 1) // 2, p // 2
+    pad = (1 + k // 2, 1 + k // 2)
     if choose_impl(impl) == "ref":
-        return F.conv2d(upfirdn2d(x, kernel, pad=(pad, pad), impl="ref"), weight, stride=2)
+        return F.conv2d(upfirdn2d(x, kernel, pad=pad, impl="ref"), weight, bias, stride=2)
     if k == 1:  # a 1x1 convolution looks only at every second pixel, so only those are filtered
-        return F.conv2d(upfirdn2d(x, kernel, down=2, pad=(pad, pad), impl="fast"), weight)
-    return F.conv2d(upfirdn2d(x, kernel, pad=(pad, pad), impl="fast"), weight, stride=2)
+        return F.conv2d(upfirdn2d(x, kernel, down=2, pad=pad, impl="fast"), weight, bias)
+    return F.conv2d(upfirdn2d(x, kernel, pad=pad, impl="fast"), weight, bias, stride=2)
