@@ -76,6 +76,18 @@ test-notebooks: install
 
 # --- What a developer does --------------------------------------------------------------------------------------------
 
+# The commands of data/README.md, in the order in which one needs the other. Each goes on from its checkpoint in outputs/
+# when it was interrupted.
+weights: install-core
+	$(PY) -m sketchgan.pretrain features --out outputs/features.safetensors
+	$(PY) -m sketchgan.pretrain judge --out data/weights/judge.safetensors
+	$(PY) -m sketchgan.pretrain sketcher --out data/weights/photosketch.safetensors
+	$(PY) -m sketchgan.pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
+	$(PY) -m sketchgan.pretrain gan horse --preset laptop --features outputs/features.safetensors --out outputs/horse64
+	$(PY) -m sketchgan.pretrain gan church --preset laptop --features outputs/features.safetensors --out outputs/church64
+	for category in cat horse church; do \
+		cp outputs/$${category}64/gan.safetensors data/weights/$${category}64.safetensors; done
+
 bench: install
 	@mkdir -p outputs/benchmarks
 	@set -e -o pipefail; for script in benchmarks/[a-z]*.py; do \
