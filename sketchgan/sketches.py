@@ -12,7 +12,6 @@ with x to the right and y down, in units of 1/size of the frame. A `smooth` stro
 
 import json
 import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+
+from .checkpoints import write_atomically
 
 SKETCH_FOLDER = Path(__file__).resolve().parents[1] / "data" / "sketches"
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -81,7 +82,8 @@ def stroke_points(stroke):
 def rasterize(strokes, resolution=64, size=256):
     """Draws strokes in ink on paper.
 
-    strokes: sequence of {"width", "points"} in a frame of `size` units; parts outside the frame are cut off.
+    strokes: sequence of {"width", "points"} in a frame of `size` units; parts outside the frame are cut off, and no
+    line is thinner than a pixel.
     Returns float32 [1, 1, resolution, resolution], paper +1, ink -1, anti-aliased. An empty sequence gives blank paper.
     """
     canvas = Image.new("L", (SUPERSAMPLING * resolution,) * 2, 255)
@@ -89,7 +91,7 @@ def rasterize(strokes, resolution=64, size=256):
     scale = SUPERSAMPLING * resolution / size
     for stroke in strokes:
         points = stroke_points(stroke) * scale - 0.5                 # PIL puts integer coordinates at pixel centres
-        width = max(1, round(float(stroke["width"]) * scale))
+        width = max(SUPERSAMPLING, round(float(stroke["width"]) * scale))   # under one pixel a line fades to grey
         pen.line([tuple(p) for p in points], fill=0, width=width)
         radius = (width - 1) / 2
         for x, y in points:                                          # round joints and round ends
@@ -300,12 +302,7 @@ def read_document(path):
 
 def write_document(path, sketches, size=256, **about):
     """Writes stroke sketches whole or not at all; `about` holds name, task, origin, license."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**about, "size": size, "sketches": sketches})
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
-        file.write(text + "\n")
-    os.replace(file.name, path)
+    write_atomically(path, json.dumps({**about, "size": size, "sketches": sketches}).encode() + b"\n")
 
 
 def _stroke_sets(document):
