@@ -95,7 +95,8 @@ def degrade_photo(x: Tensor, generator: Generator) -> Tensor:
     wobbly = warp(x, 0.6 * smooth_noise(x, 2, 8, generator))
     x = torch.where(chance(x, 0.3, generator), wobbly, x)
     # Grain, fine and coarse.
-    grain = torch.randn(x.shape, generator=generator).to(x.device) + 1.5 * smooth_noise(x, 3, x.shape[2] // 4, generator)
+    fine = torch.randn(x.shape, generator=generator).to(x.device)
+    grain = fine + 1.5 * smooth_noise(x, 3, x.shape[2] // 4, generator)
     x = x + chance(x, 0.5, generator) * uniform(x, 0.0, 0.1, generator) * grain
     blocky = block_artefacts(x, uniform(x, 0.2, 1.2, generator))
     x = torch.where(chance(x, 0.3, generator), blocky, x)

@@ -108,5 +108,6 @@ def load_features(path: str | os.PathLike, device: str | torch.device = "cpu") -
     """
     tensors, metadata = read_tensors(path)
     if "features" not in metadata.get("config", {}):
-        raise CheckpointError(f"{path} holds no feature network. Train one with `python -m sketchgan.pretrain features`.")
+        raise CheckpointError(f"{path} holds no feature network. Train one with "
+                              "`python -m sketchgan.pretrain features`.")
     return build(Features, metadata["config"]["features"], tensors, path).to(device).requires_grad_(False)

@@ -21,7 +21,7 @@ from .checkpoints import CheckpointError, build, read_tensors
 SIZE = 64  # pictures are resized to this before they are judged
 
 
-# The parameters of a scene that a drawing could show: where the camera stands, pose and proportions; never colour or light.
+# The parameters of a scene that a drawing could show: camera, pose and proportions, never colour or light.
 _VIEW = ("yaw", "elevation", "zoom", "shift_x", "shift_y")
 _BODY = ("body_length", "leg", "girth", "head_size", "ear", "head_yaw", "head_pitch", "gait", "tail", "tail_side")
 POSE: dict[str, tuple[str, ...]] = {
@@ -180,7 +180,7 @@ class Judge(nn.Module):
         return self(images)[name] > 0.5
 
     def recognisable(self, category: str, images: Tensor) -> Tensor:
-        """Which images [N, 3, H, W] are recognisable as the category, rather than as another or as nothing: booleans [N]."""
+        """Which images [N, 3, H, W] are recognisable as the category, not as another or as nothing: booleans [N]."""
         if category not in self.categories:
             raise ValueError(f"This judge knows {', '.join(self.categories)}; it was asked for {category!r}. "
                              "Train another with `python -m sketchgan.pretrain judge --categories ...`.")

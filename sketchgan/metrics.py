@@ -169,8 +169,8 @@ def predicate_share(decided: Tensor, confusion: tuple[int, int, int, int] | None
     if confusion is not None:
         tp, fp, fn, tn = confusion
         if not (tp + fn and fp + tn) or tp * (fp + tn) <= fp * (tp + fn):
-            raise ValueError(f"The confusion counts {tuple(confusion)} (true positive, false positive, false negative, true "
-                             "negative) are of a judge no better than chance; no share can be corrected by them.")
+            raise ValueError(f"The confusion counts {tuple(confusion)} (true positive, false positive, false negative, "
+                             "true negative) are of a judge no better than chance; no share can be corrected by them.")
         hit, false_alarm = torch.tensor(tp / (tp + fn)).double(), torch.tensor(fp / (fp + tn)).double()
         hits, false_alarms = (_resample(p, n, resamples, random) for p, n in ((hit, tp + fn), (false_alarm, fp + tn)))
         correct = lambda s, h, f: ((s - f) / (h - f).clamp_min(1e-9)).clamp(0, 1)
@@ -215,9 +215,9 @@ def diversity(judge: Judge, scenes: Tensor, base: Tensor, samples: Tensor, k: in
     """What diversity a customised generator kept.
 
     scenes: renders that satisfy the predicate [N, 3, R, R] (Menagerie with predicate=..., evaluation seed). base: samples
-    of the original generator that satisfy it (`satisfying_samples`). samples: random samples of the customised one, whether they
-    satisfy it or not. The paper compares 2,500 with 2,500 at k = 3. Recall grows with the number of fakes, so base
-    and samples are cut to the same number.
+    of the original generator that satisfy it (`satisfying_samples`). samples: random samples of the customised one,
+    whether they satisfy it or not. The paper compares 2,500 with 2,500 at k = 3. Recall grows with the number of
+    fakes, so base and samples are cut to the same number.
     """
     n = min(len(base), len(samples))
     base, samples = base[:n], samples[:n]

@@ -5,50 +5,25 @@
     features   dense truth (encoder.py): what helps to train a base GAN
 
 Three seeds of the Menagerie keep them apart, so that nothing is measured by what it was trained with. All three share
-one loop: AdamW under a cosine that depends on images seen, never on the clock; everything random in step k is drawn
-from a generator seeded with (seed, k), so that resuming is exact and needs no random state; a time budget only decides
-when to stop. Command line: `python -m sketchgan.pretrain {sketcher,judge,features}`.
+one loop (fitting.py). Command line: `python -m sketchgan.pretrain {sketcher,judge,features}`.
 """
 
 import math
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
-from . import checkpoints, datasets
+from . import datasets
 from .degradations import degrade_photo, redraw, spoil
 from .encoder import Features
-from .judge import POSE, Judge, describe_targets
+from .fitting import LossOf, TeacherConfig, in_batches, milliseconds, publish, seeded, step_generator, train
+from .judge import POSE, Judge, Target, describe_targets
 from .menagerie import PART_NAMES, PREDICATES, satisfies
 from .metrics import contour_f1
 from .photosketch import PhotoSketch
-
-LossOf = Callable[[Tensor, Generator], dict[str, Tensor]]  # (indices [B], random numbers) -> weighted terms to add up
-
-
-@dataclass(frozen=True)
-class TeacherConfig:
-    """What a training depends on; `where` and `how long` are arguments of the functions."""
-
-    categories: tuple[str, ...] = ("cat", "horse")  # one network for all of them
-    resolution: int = 64       # of the renders
-    scenes: int = 4000         # of each category to train on
-    held_out: int = 256        # scenes of each category, after those, to measure on
-    scene_seed: int = 0        # Menagerie seed: 0 features and GANs, 1 sketcher, 2 judge, 3 sketches, 4 evaluation
-    kimg: float = 60.0         # thousands of images to see; the schedule is stretched over them
-    batch: int = 32            # large enough for steady batch statistics
-    lr: float = 2e-3           # peak of the cosine
-    weight_decay: float = 1e-2  # AdamW's; mild, there are more scenes than the networks can learn by heart
-    warmup: float = 0.03       # share of kimg over which lr rises from 0
-    seed: int = 0              # of weights, order and degradations
 
 
 @dataclass(frozen=True)
@@ -62,7 +37,7 @@ class SketcherConfig(TeacherConfig):
     weight_decay: float = 1e-4
     ngf: int = 16              # the published F has 64
     n_blocks: int = 5          # the published F has 9
-    drawings: int = 3          # redrawings of each contour; the nearest counts (PhotoSketch, section 3.2: min over drawings)
+    drawings: int = 3          # redrawings of each contour; the nearest counts, as in PhotoSketch
     ink_weight: float = 2.0    # a lost line costs this many times a superfluous one; paper is 10 times as frequent
 
 
@@ -118,7 +93,8 @@ def join_scenes(rendered: list[dict], config: TeacherConfig) -> SceneData:
     """Put the scenes of config.categories together; `rendered` as from datasets.rendered, one dict for each."""
     cut = config.scenes
     both = lambda tensors: torch.cat([t[:cut] for t in tensors] + [t[cut:] for t in tensors])
-    views = {name: both([scenes[name] for scenes in rendered]) for name in rendered[0] if name not in ("params", "code")}
+    names = [name for name in rendered[0] if name not in ("params", "code")]
+    views = {name: both([scenes[name] for scenes in rendered]) for name in names}
     sizes = [len(scenes["image"]) for scenes in rendered]
     params = {}
     for k, category in enumerate(config.categories):
@@ -130,157 +106,27 @@ def join_scenes(rendered: list[dict], config: TeacherConfig) -> SceneData:
     return SceneData(views, params, category, cut * len(rendered))
 
 
-def mirror(images: Tensor, params: dict[str, Tensor], flip: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mirror some pictures left to right, and say so in their parameters: twice the scenes for nothing.
+def choose_mirrored(params: dict[str, Tensor], random: Generator) -> Tensor:
+    """Which scenes of a batch to show mirrored, [N] booleans: half of the animals. A church is never mirrored, since a
+    tower at the side stands on one side only."""
+    some = next(iter(params.values()))
+    flip = torch.rand(len(some), generator=random) < 0.5
+    return flip & params["church.yaw"].isnan() if "church.yaw" in params else flip
 
-    images [N, 3, H, W]; params as in SceneData; flip [N] booleans. Churches are not mirrored: a tower at the side
-    stands on one side only.
-    """
-    if "church.yaw" in params:
-        flip = flip & params["church.yaw"].isnan()
+
+def mirror_images(images: Tensor, flip: Tensor) -> Tensor:
+    """Turn the chosen pictures [N, C, H, W] left to right."""
+    return torch.where(flip[:, None, None, None].to(images.device), images.flip(3), images)
+
+
+def mirror_params(params: dict[str, Tensor], flip: Tensor) -> dict[str, Tensor]:
+    """The parameters (as in SceneData) of scenes of which the chosen ones are seen in a mirror."""
     turned = {"yaw": lambda v: math.pi - v} | dict.fromkeys(("head_yaw", "gait", "tail_side", "shift_x"), lambda v: -v)
     mirrored = dict(params)
     for name, values in params.items():
         if (turn := turned.get(name.split(".")[1])) is not None:
             mirrored[name] = torch.where(flip, turn(values), values)
-    return torch.where(flip[:, None, None, None].to(images.device), images.flip(3), images), mirrored
-
-
-# ----------------------------------------------------------------------------------------------------- the common loop
-
-@dataclass(frozen=True)
-class Progress:
-    """One step: images seen so far, the terms of the loss, and the seconds since this process began training."""
-
-    images: int
-    losses: dict[str, float]
-    seconds: float
-
-
-def learning_rate(images: int, config: TeacherConfig) -> float:
-    """A linear rise over the first `warmup` of the images, then a cosine that reaches 0 with the last."""
-    share = images / (config.kimg * 1000)
-    if share < config.warmup:
-        return config.lr * (share + 1e-3) / config.warmup
-    return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - config.warmup) / (1 - config.warmup))))
-
-
-def step_generator(seed: int, step: int) -> Generator:
-    """All the randomness of one step; steps of other numbers and seeds share nothing."""
-    return Generator().manual_seed(1_000_003 * seed + step + 1)
-
-
-def batch_indices(step: int, count: int, config: TeacherConfig) -> Tensor:
-    """Which scenes step `step` sees, [batch]: epochs in a fresh order each, an incomplete last batch left out."""
-    if count < config.batch:
-        raise ValueError(f"{count} training scenes do not fill a batch of {config.batch}: give more --scenes or a "
-                         "smaller --batch.")
-    epoch, place = divmod(step, count // config.batch)
-    order = torch.randperm(count, generator=Generator().manual_seed(7_919 * config.seed + epoch))
-    return order[place * config.batch:(place + 1) * config.batch]
-
-
-def fit(network: nn.Module, loss_of: LossOf, count: int, config: TeacherConfig, checkpoint: Path | None = None,
-        save_every: float = 60.0) -> Iterator[Progress]:
-    """Train `network` in place; yields after each step, and leaving the loop stops.
-
-    loss_of: what a batch of indices below `count` costs. checkpoint: a file that is written every `save_every` seconds and
-    on leaving; if it exists, training goes on from it exactly where it was.
-    Raises ValueError if the checkpoint is of another config, FloatingPointError if the loss is no number any more.
-    """
-    optimizer = torch.optim.AdamW(network.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay)
-    step = restore(checkpoint, network, optimizer, config) if checkpoint and Path(checkpoint).exists() else 0
-    began = saved = time.monotonic()
-    network.train()
-    try:
-        while step * config.batch < config.kimg * 1000:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step * config.batch, config)
-            losses = loss_of(batch_indices(step, count, config), step_generator(config.seed, step))
-            total = sum(losses.values())
-            if not total.isfinite():
-                raise FloatingPointError(f"The loss is {total.item()} at {step * config.batch} images. The last checkpoint is "
-                                         "sound; train again with a lower --lr.")
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-            step += 1
-            yield Progress(step * config.batch, {k: v.item() for k, v in losses.items()}, time.monotonic() - began)
-            if checkpoint and time.monotonic() - saved > save_every:
-                keep(checkpoint, network, optimizer, config, step)
-                saved = time.monotonic()
-    except GeneratorExit:  # the caller left between two steps, so what is here is whole
-        if checkpoint:
-            keep(checkpoint, network, optimizer, config, step)
-        raise
-    if checkpoint:
-        keep(checkpoint, network, optimizer, config, step)
-
-
-def keep(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, config: TeacherConfig, step: int) -> None:
-    """Write everything that the next step depends on."""
-    checkpoints.save_training(checkpoint, dict(step=step, config=plain(config), network=network.state_dict(),
-                                               optimizer=optimizer.state_dict()))
-
-
-def restore(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, config: TeacherConfig) -> int:
-    """Take up what `keep` wrote; returns the number of the next step."""
-    state = checkpoints.load_training(checkpoint)
-    if state["config"] != plain(config):
-        changed = [k for k, v in plain(config).items() if state["config"].get(k) != v]
-        raise ValueError(f"{checkpoint} began with other values of {', '.join(changed)}. Give the same ones to resume, or "
-                         "delete the file to begin again.")
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
-
-
-def plain(config: TeacherConfig) -> dict:
-    """A config as JSON would give it back (lists for tuples), so that two can be compared."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
-
-
-def train(network: nn.Module, loss_of: LossOf, count: int, config: TeacherConfig, out: Path,
-          minutes: float | None) -> int:
-    """Run `fit` with a progress bar until config.kimg are seen or `minutes` are over; returns images seen.
-
-    The unfinished state lies beside `out`, as out.training; calling again goes on from there.
-    """
-    checkpoint = unfinished(out)
-    with tqdm(total=int(config.kimg * 1000), unit="img", desc=out.stem, mininterval=1.0) as bar:
-        for progress in (steps := fit(network, loss_of, count, config, checkpoint)):
-            bar.update(progress.images - bar.n)
-            if progress.images % (20 * config.batch) == 0:
-                bar.set_postfix({k: f"{v:.3f}" for k, v in progress.losses.items()}, refresh=False)
-            if minutes is not None and progress.seconds > 60 * minutes and progress.images < config.kimg * 1000:
-                steps.close()
-                print(f"Time is over at {progress.images / 1000:.1f} of {config.kimg:g} kimg: this is a rough version; "
-                      f"the same command goes on from {checkpoint}.")
-                return progress.images
-    return math.ceil(config.kimg * 1000 / config.batch) * config.batch
-
-
-def unfinished(out: Path) -> Path:
-    """Where the state of an unfinished training of `out` is kept."""
-    return out.with_suffix(".training")
-
-
-def publish(network: nn.Module, config: TeacherConfig, out: Path, images: int, quality: dict) -> None:
-    """Write the weight file: the network, how to build it, how it was trained, how good it is, and by which command."""
-    info = dict(training=plain(config), images=images, quality=quality, threads=torch.get_num_threads(),
-                torch=torch.__version__, command=command_line())
-    if isinstance(network, PhotoSketch):
-        checkpoints.save(out, F=network, metadata=info)
-    else:
-        kind = type(network).__name__.lower()
-        checkpoints.write_safetensors(out, network.state_dict(), {"config": {kind: network.config}, **info})
-    if images >= config.kimg * 1000:
-        unfinished(out).unlink(missing_ok=True)
-
-
-def command_line() -> str:
-    """The command that is running, without the paths of this machine."""
-    return " ".join(["python -m sketchgan.pretrain", *(os.path.basename(word) for word in sys.argv[1:])])
+    return mirrored
 
 
 # ----------------------------------------------------------------------------------------------------------- sketcher
@@ -293,8 +139,8 @@ def sketcher_loss(F: PhotoSketch, data: SceneData, config: SketcherConfig, devic
     """
     def loss_of(indices: Tensor, random: Generator) -> dict[str, Tensor]:
         images, contours = (datasets.to_float(data.views[k][indices]).to(device) for k in ("image", "contour"))
-        flip = (torch.rand(len(indices), generator=random) < 0.5)[:, None, None, None].to(device)
-        images, contours = (torch.where(flip, x.flip(3), x) for x in (images, contours))
+        flip = torch.rand(len(indices), generator=random) < 0.5
+        images, contours = mirror_images(images, flip), mirror_images(contours, flip)
         drawn = F(degrade_photo(images, random))
         distances = []
         for _ in range(config.drawings):
@@ -308,7 +154,7 @@ def sketcher_loss(F: PhotoSketch, data: SceneData, config: SketcherConfig, devic
 
 @torch.no_grad()
 def evaluate_sketcher(F: PhotoSketch, data: SceneData, batch: int, device: str) -> dict[str, float]:
-    """Contour F1 on the held-out scenes, within 1 and 2 pixels, with running and with batch statistics; and the speed."""
+    """Contour F1 on the held-out scenes, within 1 and 2 pixels, with running and with batch statistics, and the speed."""
     held_out = range(data.train, len(data))
     quality, before = {}, F.batch_stats
     for statistics in ("running", "batch"):
@@ -320,20 +166,6 @@ def evaluate_sketcher(F: PhotoSketch, data: SceneData, batch: int, device: str) 
             quality[f"f1_{tolerance}px_{statistics}"] = contour_f1(drawn, truth, tolerance)["f1"]
     F.batch_stats = before
     return quality | {"ms_per_image": milliseconds(F, data.views["image"].shape[-1], device)}
-
-
-@torch.no_grad()
-def milliseconds(network: nn.Module, resolution: int, device: str = "cpu", batch: int = 8, repeats: int = 5) -> float:
-    """The least of several timings of a forward pass, in milliseconds an image."""
-    x = torch.zeros(batch, 3, resolution, resolution, device=device)
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        network(x)
-        if device != "cpu":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-    return 1000 * min(times[1:]) / batch
 
 
 def train_sketcher(config: SketcherConfig, out: str | Path, minutes: float | None = None, device: str = "cpu") -> dict:
@@ -350,13 +182,6 @@ def train_sketcher(config: SketcherConfig, out: str | Path, minutes: float | Non
     return quality
 
 
-def seeded(build: Callable[[], nn.Module], config: TeacherConfig) -> nn.Module:
-    """Build a network whose first weights depend on config.seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return build().to(memory_format=torch.channels_last)
-
-
 # -------------------------------------------------------------------------------------------------------------- judge
 
 def judge_loss(judge: Judge, data: SceneData, config: JudgeConfig, device: str) -> LossOf:
@@ -364,7 +189,8 @@ def judge_loss(judge: Judge, data: SceneData, config: JudgeConfig, device: str) 
     def loss_of(indices: Tensor, random: Generator) -> dict[str, Tensor]:
         images = datasets.to_float(data.views["image"][indices]).to(device)
         params = {k: v[indices] for k, v in data.params.items()}
-        images, params = mirror(images, params, torch.rand(len(indices), generator=random) < 0.5)
+        flip = choose_mirrored(params, random)
+        images, params = mirror_images(images, flip), mirror_params(params, flip)
         decided = predicate_truth(params, judge.predicates)
         spoiled = torch.rand(len(indices), generator=random) < config.spoiled
         images = torch.where(spoiled[:, None, None, None].to(device), spoil(images, random), images)
@@ -428,11 +254,12 @@ def evaluate_judge(judge: Judge, data: SceneData, config: JudgeConfig, device: s
         report["named"] = recognised(judge, judged, data.category[data.train:])
         quality[condition] = report
     judged = in_batches(judge, spoil(clean, random), device)
-    quality["refused"] = sum((judged[c] <= 0.5) for c in judge.categories).eq(len(judge.categories)).float().mean().item()
+    most = torch.stack([judged[category] for category in judge.categories]).amax(0)
+    quality["refused"] = (most <= 0.5).float().mean().item()
     return quality
 
 
-def score_target(report: dict, target, read: Tensor, true: Tensor) -> None:
+def score_target(report: dict, target: Target, read: Tensor, true: Tensor) -> None:
     """Enter how well one parameter is read: degrees for an angle, accuracy for a label, R2 for a number."""
     if target.kind == "angle":
         error = torch.atan2((read - true).sin(), (read - true).cos()).abs()
@@ -447,12 +274,6 @@ def recognised(judge: Judge, judged: dict[str, Tensor], category: Tensor) -> flo
     """The share of pictures whose own category has more than half of the probability."""
     own = torch.stack([judged[c] for c in judge.categories], 1).gather(1, category[:, None])
     return (own > 0.5).float().mean().item()
-
-
-def in_batches(network: Callable, images: Tensor, device: str, batch: int = 128) -> dict[str, Tensor]:
-    """A network's named outputs for images [N, 3, H, W], batch by batch, on the CPU."""
-    pieces = [network(x.to(device)) for x in images.split(batch)]
-    return {k: torch.cat([p[k].cpu() for p in pieces]) for k in pieces[0]}
 
 
 def train_judge(config: JudgeConfig, out: str | Path, minutes: float | None = None, device: str = "cpu") -> dict:
@@ -470,7 +291,7 @@ def train_judge(config: JudgeConfig, out: str | Path, minutes: float | None = No
 # ----------------------------------------------------------------------------------------------------------- features
 
 def part_table(categories: tuple[str, ...]) -> tuple[tuple[str, ...], Tensor]:
-    """One list of part names for several categories, and where each category's parts are in it: [categories, most parts]."""
+    """One list of part names for several categories, and where each category's parts are in it [categories, parts]."""
     names = tuple(dict.fromkeys(name for category in categories for name in PART_NAMES[category]))
     table = torch.zeros(len(categories), max(len(PART_NAMES[c]) for c in categories), dtype=torch.long)
     for k, category in enumerate(categories):
@@ -478,25 +299,26 @@ def part_table(categories: tuple[str, ...]) -> tuple[tuple[str, ...], Tensor]:
     return names, table
 
 
-def features_loss(network: Features, targets, data: SceneData, config: FeaturesConfig, device: str) -> LossOf:
+def features_loss(network: Features, targets: tuple[Target, ...], data: SceneData, config: FeaturesConfig,
+                  device: str) -> LossOf:
     """Dense truth (albedo, depth, contour, parts) and pose, each term near 1 for a network that knows nothing."""
     _, table = part_table(config.categories)
-    contour_weight = torch.tensor(4.0, device=device)  # ink is rare
+    rare = torch.tensor(4.0, device=device)  # ink is
 
     def loss_of(indices: Tensor, random: Generator) -> dict[str, Tensor]:
         views = {k: v[indices] for k, v in data.views.items()}
         views["parts"] = table[data.category[indices][:, None, None], views["parts"].long()][:, None]
         params = {k: v[indices] for k, v in data.params.items()}
-        flip = torch.rand(len(indices), generator=random) < 0.5
-        views = {k: mirror(v.to(device), params, flip)[0] for k, v in views.items()}
-        _, params = mirror(views["image"], params, flip)
+        flip = choose_mirrored(params, random)
+        views = {k: mirror_images(v.to(device), flip) for k, v in views.items()}
+        params = mirror_params(params, flip)
         images = datasets.to_float(views["image"])
         dense, pose = network(images + config.grain * torch.randn(images.shape, generator=random).to(device))
         ink = (1 - datasets.to_float(views["contour"])) / 2
         pose = dict(zip((t.name for t in targets), pose.split([t.width for t in targets], dim=1)))
         return {"albedo": 4 * functional.l1_loss(dense["albedo"], datasets.to_float(views["albedo"])),
                 "depth": 4 * functional.l1_loss(dense["depth"], views["depth"] / 255),
-                "contour": functional.binary_cross_entropy_with_logits(dense["contour"], ink, pos_weight=contour_weight),
+                "contour": functional.binary_cross_entropy_with_logits(dense["contour"], ink, pos_weight=rare),
                 "parts": functional.cross_entropy(dense["parts"], views["parts"][:, 0]),
                 "pose": torch.stack([t.loss(pose[t.name], params[t.name].to(device)) for t in targets]).mean()}
 
