@@ -156,6 +156,7 @@ class RenderedScenes:
 
     def __init__(self, category: str, count: int, resolution: int = 64, seed: int = SEED_GAN, predicate: str | None = None, progress: bool = True):
         data = rendered(category, count, resolution, seed, ("image",), predicate, progress=progress)
+        self.category = category
         self.images, self.code, self.params = data["image"], data["code"], data["params"]
 
     def __len__(self) -> int:

@@ -5,12 +5,14 @@ the generator. Three helps are options of the configuration, and data/README.md 
 
 - growth: the first images are small (Karras et al. 2018, section 2), because a 32 px step costs a quarter of a 64 px step;
 - heads: small patch discriminators on frozen features (Sauer et al. 2021), which see from the first step on;
-- pairs: a scene of Menagerie is drawn from a normal code, so for it the answer to z = [code, noise] is known. A *paired* image
-  is regressed onto it (the idea of GLO, Bojanowski et al. 2018, with known codes). Photographs have no code; there this is off.
+- pairs: a scene of Menagerie is drawn from a normal code, so for it the answer to z = [code, rest] is known: the mapping network is
+  taught what z means, and *paired* images are regressed onto their scenes (as in GLO, Bojanowski et al. 2018, but with known
+  codes). This teaches shapes before the game refines them. Photographs have no code; for them it is off.
 """
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -20,6 +22,7 @@ from torch.nn import functional as nnf
 from . import losses
 from .augment import augment
 from .encoder import FeatureHeads, Features
+from .pairs import teach_mapping, z_of_code
 from .stylegan2 import Discriminator, Generator
 
 
@@ -29,7 +32,7 @@ class GanConfig:
 
     resolution: int = 64                    # pixels a side of the finished network
     z_dim: int = 64                         # small worlds need few dimensions; official networks have 512
-    w_dim: int = 96                         # likewise
+    w_dim: int = 128                        # likewise
     num_mapping: int = 4                    # layers of the mapping network; official networks have 8
     channels: dict = field(default_factory=lambda: {4: 128, 8: 128, 16: 96, 32: 64, 64: 32, 128: 24, 256: 16})  # what two cores can carry
     d_channels: dict = field(default_factory=lambda: {4: 128, 8: 128, 16: 96, 32: 64, 64: 32, 128: 24, 256: 16})  # same
@@ -39,6 +42,7 @@ class GanConfig:
     paired_kimg: float = 0.0                # until here only pairs are regressed; from here the game is played
     paired_share: float = 0.25              # size of the paired part of a batch during the game, as a share of it
     paired_weight: float = 3.0              # weight of the regression during the game
+    paired_lr: float = 0.004                # of the generator while only pairs are regressed; falls to a tenth along a cosine
     lr: float = 0.002                       # Adam, both players (Karras et al. 2020, appendix B)
     mapping_lr: float = 1.0                 # factor on the mapping network's rate, which LR_MUL_MAPPING slows a hundredfold
     r1_gamma: float = 0.3                   # gradient penalty; the rule of stylegan2-ada gives 0.05 to 0.5 at 64 px
@@ -49,7 +53,12 @@ class GanConfig:
     heads_weight: float = 0.0               # weight of the feature heads in the generator's loss; 0 does without them
     d_weight: float = 1.0                   # weight of StyleGAN2's discriminator in it
     augment: str = ""                       # differentiable augmentation of what D sees ('color,translation,cutout' for few photos)
+    bf16: bool = False                      # generator and features in bfloat16, where the processor has it: twice as fast
     seed: int = 0                           # of everything random
+
+
+# What a resumed training may do otherwise than before: how long, how fast, in which precision. Not what it is.
+MAY_CHANGE = {"kimg", "paired_kimg", "paired_share", "paired_weight", "paired_lr", "lr", "mapping_lr", "heads_weight", "d_weight", "bf16", "r1_gamma"}
 
 
 def grow(old: nn.Module, new: nn.Module) -> None:
@@ -97,11 +106,9 @@ class GanTrainer:
             raise ValueError("feature heads and pairs need a feature network: train one with `python -m sketchgan.pretrain features` and pass it")
         if config.paired_kimg and getattr(images, "code", None) is None:
             raise ValueError("paired_kimg needs images whose codes are known (a category of Menagerie): set it to 0 for photographs")
-        if config.paired_kimg and images.code.shape[1] > config.z_dim:
-            raise ValueError(f"z_dim {config.z_dim} cannot hold the scenes' codes of {images.code.shape[1]} numbers: raise z_dim")
         self.config, self.images, self.device, self.rank, self.world = config, images, torch.device(device), rank, world
         self.features = features.to(device).eval().requires_grad_(False) if features else None
-        self.seen, self.iteration = 0, 0
+        self.seen, self.iteration, self.history = 0, 0, []
         torch.manual_seed(config.seed)                      # initial weights agree in every process ...
         self._build(min([r for r in config.growth] + [config.resolution]))
         self.heads = FeatureHeads(features.channels).to(device) if config.heads_weight else None
@@ -159,30 +166,46 @@ class GanTrainer:
         for k in (2, 4):
             loss = loss + (nnf.avg_pool2d(x, k) - nnf.avg_pool2d(target, k)).abs().mean()
         with torch.no_grad():
-            wanted = self.features.features(target)
-        return loss + 0.5 * sum((a - b).abs().mean() for a, b in zip(self.features.features(x)[:3], wanted))
+            wanted = self._levels(target)
+        return loss + 0.5 * sum((a - b).abs().mean() for a, b in zip(self._levels(x)[:3], wanted))
+
+    def _half(self):
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
+
+    def _levels(self, x: Tensor) -> list[Tensor]:
+        with self._half():
+            return [level.float() for level in self.features.features(x)]
+
+    def _set_rates(self, playing: bool) -> None:
+        c = self.config
+        rate = c.lr if playing else c.paired_lr * (0.55 + 0.45 * math.cos(math.pi * self.seen / (c.paired_kimg * 1000)))
+        for group, factor in zip(self.G_opt.param_groups, (1.0, c.mapping_lr)):
+            group["lr"] = rate * factor
 
     def step(self) -> dict[str, float]:
         """One update of every player; returns the losses by name."""
         c, n = self.config, self.config.batch // self.world
+        if self.iteration == 0 and c.paired_kimg:
+            teach_mapping(self.G, self.images.category, seed=c.seed)
+            self.G_ema.load_state_dict(self.G.state_dict())
         self._grow_if_due()
         index = torch.randint(len(self.images), (n,), generator=self.rng)
         real = self._small(self.images[index].to(self.device))
         playing = self.seen >= c.paired_kimg * 1000
+        self._set_rates(playing)
         pairs = 0 if not c.paired_kimg else n if not playing else round(n * c.paired_share)
 
-        # One pass of the generator serves both players: random z for the game, known codes for the pairs.
+        # One pass of the generator serves both players.
         ws = []
         if playing:
             ws.append(self._ws(torch.randn(n, c.z_dim, generator=self.rng).to(self.device)))
         if pairs:
-            z = torch.randn(pairs, c.z_dim, generator=self.rng)
-            z[:, :self.images.code.shape[1]] = self.images.code[index[:pairs]]
+            z = z_of_code(self.images.code[index[:pairs]], c.z_dim, self.rng)
             ws.append(self.G.mapping(z.to(self.device)))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            made = self.G.synthesis(torch.cat(ws), generator=self.rng)
-            made = made.float()
-        fake, paired = made[:n] if playing else None, made[len(made) - pairs:]
+        # A pair's answer holds no noise, so there the noise inputs stay silent.
+        with self._half():
+            fake = self.G.synthesis(ws[0], generator=self.rng).float() if playing else None
+            paired = self.G.synthesis(ws[-1], noise_mode="none").float() if pairs else None
 
         log = self._discriminator_step(real, fake) if playing else {}
         loss = 0.0
@@ -191,7 +214,7 @@ class GanTrainer:
             log["G"] = losses.g_nonsaturating(logits)
             loss = loss + c.d_weight * log["G"]
             if self.heads:
-                log["G_heads"] = sum(losses.g_hinge(h) for h in self.heads(self.features.features(fake)))
+                log["G_heads"] = sum(losses.g_hinge(h) for h in self.heads(self._levels(fake)))
                 loss = loss + c.heads_weight * log["G_heads"]
         if pairs:
             log["pairs"] = self._pair_loss(paired, real[:pairs])
@@ -217,7 +240,7 @@ class GanTrainer:
             self._update(self.D_opt, self.D, c.r1_gamma / 2 * c.d_reg_every * log["r1"])
         if self.heads:
             with torch.no_grad():
-                seen_real, seen_fake = self.features.features(real), self.features.features(fake)
+                seen_real, seen_fake = self._levels(real), self._levels(fake)
             log["D_heads"] = sum(losses.d_hinge(a, b) for a, b in zip(self.heads(seen_real), self.heads(seen_fake)))
             self._update(self.heads_opt, self.heads, log["D_heads"])
         return log
@@ -239,8 +262,6 @@ class GanTrainer:
         keep = 0.5 ** (c.batch / half_life)
         for p, q in zip(self.G_ema.parameters(), self.G.parameters()):
             p.lerp_(q, 1 - keep)
-        for p, q in zip(self.G_ema.buffers(), self.G.buffers()):
-            p.copy_(q)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
@@ -248,12 +269,14 @@ class GanTrainer:
         """Everything needed to go on as if never stopped, in plain containers (see `checkpoints.save_training`)."""
         players = {"G": self.G, "D": self.D, "G_ema": self.G_ema, "heads": self.heads, "G_opt": self.G_opt, "D_opt": self.D_opt, "heads_opt": self.heads_opt}
         return {"kind": "gan", "config": asdict(self.config), "seen": self.seen, "iteration": self.iteration, "resolution": self.resolution,
-                "rng": self.rng.get_state(), **{k: dict(v.state_dict()) for k, v in players.items() if v is not None}}
+                "history": self.history, "rng": self.rng.get_state(), **{k: dict(v.state_dict()) for k, v in players.items() if v is not None}}
 
     def load(self, state: dict) -> None:
-        """Goes on from a `state`; raises ValueError when it belongs to another configuration (a longer `kimg` is welcome)."""
+        """Goes on from a `state`. Lengths and rates may change, and the change is kept in `history`; anything else raises ValueError."""
         mine, theirs = asdict(self.config), dict(state.get("config", {}))
-        if differ := sorted(k for k in mine if k != "kimg" and mine[k] != theirs.get(k)):
+        changed = {k: [theirs.get(k), v] for k, v in mine.items() if v != theirs.get(k)}
+        self.history = list(state.get("history", [])) + ([{"seen": state["seen"], "changed": changed}] if changed else [])
+        if differ := sorted(set(changed) - MAY_CHANGE):
             raise ValueError("this checkpoint was trained with another configuration: " +
                              "; ".join(f"{k} was {theirs.get(k)!r}, now {mine[k]!r}" for k in differ) + ". Use the old values, or start afresh in another folder")
         self._build(state["resolution"])

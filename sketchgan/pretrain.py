@@ -30,7 +30,7 @@ from .menagerie import CATEGORIES
 # What made the shipped weights; every other choice is a flag away.
 PRESETS = {
     "plain": {},
-    "laptop": {"growth": {32: 20.0}, "paired_kimg": 48.0, "kimg": 80.0, "mapping_lr": 20.0, "heads_weight": 0.5},
+    "laptop": {"growth": {32: 20.0}, "paired_kimg": 100.0, "kimg": 120.0, "mapping_lr": 20.0, "heads_weight": 0.5},
 }
 
 
@@ -59,7 +59,7 @@ def publish(trainer: GanTrainer, out: Path, seconds: float, source: str) -> None
         return
     history = {"images_seen": trainer.seen, "seconds": round(seconds), "data": Path(source).name, "threads": torch.get_num_threads(),
                "machine": f"{platform.machine()}, {os.cpu_count()} cores, {trainer.device.type}", "torch": torch.__version__,
-               "training": dataclasses.asdict(trainer.config)}
+               "training": dataclasses.asdict(trainer.config), "history": trainer.history}
     checkpoints.save(out / "gan.safetensors", G=trainer.G_ema, D=trainer.D, metadata=history)
 
 
@@ -141,13 +141,19 @@ def _table(text: str) -> dict[int, float]:
     return {int(k): float(v) for k, v in (part.split(":") for part in text.split(",") if part)}
 
 
+def _yes(text: str) -> bool:
+    if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return text.lower() in ("yes", "true", "1")
+
+
 def _add_fields(parser: argparse.ArgumentParser, config: type, skip: tuple[str, ...] = ()) -> None:
     """One flag for each field of a configuration; without the flag the default (or the preset) stands."""
     for f in dataclasses.fields(config):
         default = f.default if f.default is not dataclasses.MISSING else f.default_factory() if f.default_factory is not dataclasses.MISSING else None
         if f.name in skip:
             continue
-        kind = _table if isinstance(default, dict) else type(default)
+        kind = _table if isinstance(default, dict) else _yes if isinstance(default, bool) else type(default)
         if isinstance(default, tuple):
             kind = lambda text, inner=type(default[0]): tuple(inner(v) for v in text.split(","))
         parser.add_argument(f"--{f.name.replace('_', '-')}", type=kind, default=None, metavar=f.name.upper(), help=f"default {default}")
