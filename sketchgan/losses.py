@@ -16,12 +16,12 @@ def d_logistic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def g_nonsaturating(fake_logits: Tensor) -> Tensor:
-    """Generator: `E[softplus(-D(G(z)))]`, the non-saturating form of the same game (Goodfellow et al. 2014, section 3)."""
+    """Generator: `E[softplus(-D(G(z)))]`, the non-saturating form of the game (Goodfellow et al. 2014, section 3)."""
     return F.softplus(-fake_logits).mean()
 
 
 def d_hinge(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Discriminator of the feature heads: `E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]` (Sauer et al. 2021, section 3)."""
+    """Feature heads: `E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]` (Sauer et al. 2021, section 3)."""
     return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
 
 
@@ -38,7 +38,7 @@ def r1_penalty(D: Callable[[Tensor], Tensor], x_real: Tensor) -> Tensor:
             a sketch's channel, is inside the gradient, as published.
         x_real: `[N, C, H, W]` real data.
     Returns:
-        the mean over the batch of the squared gradient norm.  A lazy step every `k` multiplies it by `r1_gamma / 2 * k`.
+        the mean over the batch of the squared gradient norm.  A lazy step, one in `k`, weighs it `r1_gamma / 2 * k`.
     """
     x = x_real.detach().requires_grad_(True)
     grad, = torch.autograd.grad(D(x).sum(), x, create_graph=True)

@@ -30,7 +30,7 @@ class ResnetBlock(nn.Module):
         # The Dropout(0) does nothing; it keeps the indices of the public checkpoints (1, 2, 6, 7).
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=False), FrozenStatsBatchNorm2d(channels),
-            nn.ReLU(), nn.Dropout(0.0),
+            nn.ReLU(inplace=True), nn.Dropout(0.0),
             nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=False), FrozenStatsBatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,13 +55,13 @@ class PhotoSketch(nn.Module):
             raise ValueError(f"PhotoSketch wants ngf >= 1 and n_blocks >= 0, not ngf={ngf}, n_blocks={n_blocks}")
         self.ngf, self.n_blocks = ngf, n_blocks
         norm = FrozenStatsBatchNorm2d
-        layers = [nn.ReflectionPad2d(3), nn.Conv2d(IN_CHANNELS, ngf, 7, bias=False), norm(ngf), nn.ReLU()]
+        layers = [nn.ReflectionPad2d(3), nn.Conv2d(IN_CHANNELS, ngf, 7, bias=False), norm(ngf), nn.ReLU(inplace=True)]
         for c in (ngf, 2 * ngf):
-            layers += [nn.Conv2d(c, 2 * c, 3, stride=2, padding=1, bias=False), norm(2 * c), nn.ReLU()]
+            layers += [nn.Conv2d(c, 2 * c, 3, stride=2, padding=1, bias=False), norm(2 * c), nn.ReLU(inplace=True)]
         layers += [ResnetBlock(4 * ngf) for _ in range(n_blocks)]
         for c in (4 * ngf, 2 * ngf):
             layers += [nn.ConvTranspose2d(c, c // 2, 3, stride=2, padding=1, output_padding=1, bias=False),
-                       norm(c // 2), nn.ReLU()]
+                       norm(c // 2), nn.ReLU(inplace=True)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, OUT_CHANNELS, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
@@ -88,10 +88,10 @@ class PhotoSketch(nn.Module):
         Raises:
             ValueError: unless H and W are multiples of 4, at least 8 (the network halves the size twice).
         """
-        if img.ndim != 4 or img.shape[1] != IN_CHANNELS or img.shape[2] % 4 or img.shape[3] % 4 or min(img.shape[2:]) < 8:
-            raise ValueError(f"PhotoSketch got {list(img.shape)} and wants [N, {IN_CHANNELS}, H, W] with H and W multiples "
-                             f"of 4, at least 8; resize or crop the images first")
-        return self.model(img)
+        if img.ndim != 4 or img.shape[1] != IN_CHANNELS or any(size % 4 or size < 8 for size in img.shape[2:]):
+            raise ValueError(f"PhotoSketch got {list(img.shape)} and wants [N, {IN_CHANNELS}, H, W] with H and W "
+                             f"multiples of 4, at least 8; resize or crop the images first")
+        return self.model(img.contiguous(memory_format=torch.channels_last)).contiguous()
 
     @torch.no_grad()
     def measure_running_stats(self, batches: Iterable[Tensor]) -> None:
