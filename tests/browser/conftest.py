@@ -29,9 +29,13 @@ class JupyterLab:
             self.url = f'http://127.0.0.1:{free.getsockname()[1]}'
         # Copies: JupyterLab saves what it runs, and the committed notebooks must stay as they are.
         shutil.copytree(ROOT / 'notebooks', folder / 'notebooks', ignore=shutil.ignore_patterns('.ipynb_checkpoints'))
-        quiet = folder / 'settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings'
-        quiet.parent.mkdir(parents=True)                        # the news question would lie over the notebook
-        quiet.write_text(json.dumps({'fetchNews': 'false', 'checkForUpdates': False}))
+        (folder / 'data').symlink_to(ROOT / 'data')
+        # The news question would lie over the notebook, and cells out of sight would leave the page.
+        for name, values in {'apputils-extension/notification': {'fetchNews': 'false', 'checkForUpdates': False},
+                             'notebook-extension/tracker': {'windowingMode': 'none'}}.items():
+            file = folder / f'settings/@jupyterlab/{name}.jupyterlab-settings'
+            file.parent.mkdir(parents=True)
+            file.write_text(json.dumps(values))
         places = {name: str(folder / name.lower()) for name in
                   ('JUPYTER_CONFIG_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_WORKSPACES_DIR', 'IPYTHONDIR')}
         environment = os.environ | places | {
@@ -73,11 +77,18 @@ class NotebookPage:
         page.goto(f'{lab.url}/lab/tree/notebooks/{name}?token={lab.token}&reset')
         page.wait_for_selector('.jp-Notebook .jp-Cell', timeout=90 * SECONDS)
         self.wait_idle(90)
-        self.cells = json.loads((lab.folder / 'notebooks' / name).read_text())['cells']
+        self.cells = [''.join(cell['source']) for cell in
+                      json.loads((lab.folder / 'notebooks' / name).read_text())['cells']]
 
     # JupyterLab's commands are called by name: its menus can be clicked before the session is ready, to no effect.
     READY = '''const app = window.jupyterapp; await app.restored; const panel = app.shell.currentWidget;
                await panel.context.ready; await panel.sessionContext.ready;'''
+
+    def cell(self, text: str) -> int:
+        """The number of the one cell that holds this text."""
+        found = [i for i, source in enumerate(self.cells) if text in source]
+        assert len(found) == 1, f'{text!r} stands in {len(found)} cells of the notebook, one was wanted'
+        return found[0]
 
     def wait_idle(self, seconds: float):
         self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=seconds * SECONDS)
@@ -120,7 +131,7 @@ class NotebookPage:
 
     def stroke(self, points: list[tuple[float, float]], canvas: int = 0):
         """Draws a line with the mouse, from point to point; coordinates are shares of the canvas, 0 to 1."""
-        target = self.page.locator('canvas').nth(canvas)
+        target = self.page.locator('.jp-OutputArea canvas').nth(canvas)
         target.scroll_into_view_if_needed()
         box = target.bounding_box()
         place = lambda x, y: (box['x'] + x * box['width'], box['y'] + y * box['height'])
@@ -131,7 +142,8 @@ class NotebookPage:
         self.page.mouse.up()
 
     def press(self, label: str):
-        self.page.get_by_role('button', name=label, exact=True).first.click()
+        """Clicks the button of a widget."""
+        self.page.locator('button.jupyter-button', has_text=re.compile(f'^{label}$')).first.click()
 
     def screenshot(self, name: str):
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -157,6 +169,7 @@ def page(chromium):
             '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
             '--disable-background-networking', '--disable-component-update'])
         page = browser.new_page(viewport={'width': 1280, 'height': 1100})
+        page.set_default_timeout(120 * SECONDS)
         page.route(re.compile(r'https?://(?!127\.0\.0\.1)'), lambda route: route.abort())
         yield page
         browser.close()
