@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+from _results import RESULTS, machine, write
+
 ROUNDS = 7
 WHAT = {'torch': 'import torch', 'sketchgan': 'import torch, sketchgan',
         'sketchgan and its networks': 'from sketchgan import Generator, Discriminator, PhotoSketch, customize'}
@@ -29,9 +31,13 @@ def main():
             times[name].append(seconds(code))
     base = statistics.median(times['torch'])
     print(f'{"import":28} {"median s":>9} {"min":>6} {"max":>6} {"of torch":>9}')
+    rows = []
     for name, taken in times.items():
         middle = statistics.median(taken)
         print(f'{name:28} {middle:9.2f} {min(taken):6.2f} {max(taken):6.2f} {middle / base:9.2f}')
+        rows.append(dict(what=name, median=round(middle, 3), min=round(min(taken), 3), max=round(max(taken), 3),
+                         of_torch=round(middle / base, 3), machine=machine()))
+    write(RESULTS / 'import_time.csv', rows)
 
 
 if __name__ == '__main__':

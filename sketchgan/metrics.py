@@ -201,31 +201,52 @@ def color_spread(images: Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class Diversity:
-    """Recall and colour spread of a customised generator, absolute and relative to the base samples that already
-    satisfied the predicate (1: nothing is lost)."""
+class Reference:
+    """What customised generators of one task are compared with, made once by `reference`.
 
+    scenes: judge features [N, D] of renders that satisfy the predicate. recall, color: of the base generator's samples
+    that satisfy it already. count: how many those are; precision and recall of other sets are taken with as many.
+    """
+
+    scenes: Tensor
+    recall: float
+    color: float
+    count: int
+
+
+def reference(judge: Judge, scenes: Tensor, base: Tensor, k: int = 3) -> Reference:
+    """Measure the base. scenes: renders that satisfy the predicate [N, 3, R, R] (Menagerie with predicate=..., of the
+    evaluation seed). base: samples of the original generator that satisfy it [n, 3, R, R] (`satisfying_samples`)."""
+    real = features_of(judge, scenes)
+    _, recall = precision_recall(real, features_of(judge, base), k)
+    return Reference(real, recall, color_spread(base), len(base))
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """What variety a generator has, and relative to what its base had within the predicate (1: nothing is lost)."""
+
+    precision: float
     recall: float
     color: float
     relative_recall: float
     relative_color: float
+    frechet: float
 
 
-def diversity(judge: Judge, scenes: Tensor, base: Tensor, samples: Tensor, k: int = 3) -> Diversity:
+def diversity(judge: Judge, against: Reference, samples: Tensor, k: int = 3) -> Diversity:
     """What diversity a customised generator kept.
 
-    scenes: renders that satisfy the predicate [N, 3, R, R] (Menagerie with predicate=..., evaluation seed). base: samples
-    of the original generator that satisfy it (`satisfying_samples`). samples: random samples of the customised one,
-    whether they satisfy it or not. The paper compares 2,500 with 2,500 at k = 3. Recall grows with the number of
-    fakes, so base and samples are cut to the same number.
+    samples: random samples of it [N, 3, R, R], whether they satisfy the predicate or not. The paper compares 2,500 with
+    2,500 at k = 3. Recall grows with the number of samples, so there must be as many as there were of the base.
     """
-    n = min(len(base), len(samples))
-    base, samples = base[:n], samples[:n]
-    real = features_of(judge, scenes)
-    _, recall_base = precision_recall(real, features_of(judge, base), k)
-    _, recall = precision_recall(real, features_of(judge, samples), k)
-    color, color_base = color_spread(samples), color_spread(base)
-    return Diversity(recall, color, recall / max(recall_base, 1e-9), color / max(color_base, 1e-9))
+    if len(samples) < against.count:
+        raise ValueError(f"The base was measured with {against.count} samples; got {len(samples)}. Draw at least as many.")
+    fake = features_of(judge, samples)
+    precision, recall = precision_recall(against.scenes, fake[:against.count], k)
+    color = color_spread(samples)
+    return Diversity(precision, recall, color, recall / max(against.recall, 1e-9), color / max(against.color, 1e-9),
+                     frechet_distance(*moments(against.scenes), *moments(fake)))
 
 
 # --------------------------------------------------------------------------------------------------------- contours

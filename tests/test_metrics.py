@@ -139,11 +139,16 @@ class MeanColorJudge(torch.nn.Module):
 
 
 def test_diversity_is_relative_to_the_base_samples():
+    judge = MeanColorJudge()
     scenes, base = torch.randn(60, 3, 1, 1).expand(-1, -1, 4, 4), torch.randn(80, 3, 1, 1).expand(-1, -1, 4, 4)
-    same = metrics.diversity(MeanColorJudge(), scenes, base, base.clone())
+    against = metrics.reference(judge, scenes, base)
+    same = metrics.diversity(judge, against, base.clone())
     assert same.relative_recall == 1 and same.relative_color == 1 and same.recall > 0.8
-    narrow = metrics.diversity(MeanColorJudge(), scenes, base, 0.3 * base)
+    narrow = metrics.diversity(judge, against, 0.3 * base)
     assert narrow.relative_color == pytest.approx(0.3) and narrow.relative_recall < 0.7
+    assert narrow.frechet > same.frechet
+    with pytest.raises(ValueError, match="measured with 80 samples; got 79"):
+        metrics.diversity(judge, against, base[:79])
 
 
 @pytest.fixture(scope="module")
