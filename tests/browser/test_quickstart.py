@@ -30,6 +30,7 @@ def test_draw_train_stop(open_notebook):
 
     # Train: in the background, so that the kernel answers and the pad still draws while it runs.
     notebook.run(pad + 1, live + 1, seconds=240)
+    notebook.python('live.minutes = 15')                        # no race against the notebook's own clock: we press Stop
     assert notebook.python('print(tuple(sketches.shape))') == '(2, 1, 64, 64)', 'the drawn sketches are the ones used'
     notebook.wait_until('live.error or len(live.losses) >= 10', seconds=240)
     assert notebook.python('print(live.running)') == 'True', notebook.python('print(live.error, live.status.value)')
