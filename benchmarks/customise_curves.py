@@ -13,7 +13,7 @@ The judge saw neither the base's scenes nor F's. Rows are added to results/custo
 import argparse
 import itertools
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -131,16 +131,14 @@ class Bench:
         G, D = self.base(job.task)
         self.add(asdict(job) | {"method": "base", "seed": 0, "sketches": "none", "images": "none"}, 0, 0.0, 0, G)
         images = datasets.RenderedScenes(PREDICATES[job.task], 4096, G.resolution) if job.images == "data" else None
-        config = METHODS[job.method]
-        config = type(config)(**{**vars(config), "seed": job.seed, "threads": self.threads, "sample_every": 0})
+        config = replace(METHODS[job.method], seed=job.seed, threads=self.threads, sample_every=0)
         resume = job.checkpoint if job.checkpoint.is_file() else None
-        warm = job.method == "both" and not self.done(asdict(job) | {"method": "warm start"}, 0)
+        warm = job.method == "both"
         steps = customize(G, D, self.F, self.sketches(job, G.resolution), images, config, resume=resume,
                           checkpoint=job.checkpoint)
         for step in steps:
-            if warm and step.phase == "train":  # one step of adversarial training has been done: a thousandth of the change
+            if warm and step.phase == "train" and step.iteration == 0:  # a single adversarial step changes next to nothing
                 self.add(asdict(job) | {"method": "warm start"}, 0, step.seconds, 0, step.G)
-                warm = False
             while left and step.phase == "train" and step.seconds >= left[0]:
                 self.add(asdict(job), left.pop(0), step.seconds, step.iteration + 1, step.G)
             if not left or time.monotonic() > deadline:

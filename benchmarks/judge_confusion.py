@@ -28,6 +28,11 @@ def base_of(task: str, weights: Path):
     return checkpoints.load_generator(path) if path.is_file() else None
 
 
+def name_of(G) -> str:
+    """What tells one version of a generator from another."""
+    return f"sha256:{checkpoints.content_hash(G)[:12]}"
+
+
 def write_sheets(task: str, weights: Path) -> None:
     """Sheets of 50 samples, ten in a row, and a file of labels to fill in."""
     if (G := base_of(task, weights)) is None:
@@ -40,7 +45,7 @@ def write_sheets(task: str, weights: Path) -> None:
         image_grid(images[start:start + 50], COLUMNS, 2).save(path)
         print(f"{path.relative_to(ROOT)}: samples {start} to {start + 49}, ten in a row")
     if not (LABELS / f"{task}.csv").exists():
-        gan = checkpoints.content_hash(G)[:12]
+        gan = name_of(G)
         write(LABELS / f"{task}.csv", [dict(gan=gan, seed=SEED, index=i, label="") for i in range(COUNT)])
         print(f"write yes, no or unclear into {(LABELS / f'{task}.csv').relative_to(ROOT)}")
 
@@ -64,7 +69,7 @@ def labelled(task: str, judge: Judge, weights: Path) -> list[dict]:
     known = [row for row in rows if row["label"] in ("yes", "no")]
     if not known or G is None:
         return []
-    if str(known[0]["gan"]) != checkpoints.content_hash(G)[:12]:
+    if known[0]["gan"] != name_of(G):
         print(f"{task}: the labels are of another version of the base GAN; make new --sheets and label those")
         return []
     images = metrics.sample(G, COUNT, SEED)[[row["index"] for row in known]]

@@ -1,17 +1,17 @@
-"""Claim: the fast operators make a training step of G and D faster than the plain ones, and a native kernel could add little.
+"""What the fast operators gain over the plain ones in a step of G and D, and how little a native kernel could add.
 
-    python benchmarks/network_speed.py [--threads 2] [--batch 16] [--seconds 3]
+    python benchmarks/network_speed.py
 
 Times forward and backward of the small 64 px networks with each implementation (CPU time, so that other programs do not
-count), and the share of it that PyTorch's own convolutions take: what no operator of ours could speed up.
+count), and the share of it that PyTorch's own convolutions take, which no operator of ours could make faster.
 """
 import argparse
 import time
 
 import torch
+from _results import RESULTS, machine, show, write
 from torch.profiler import profile
 
-from _results import save_rows
 from sketchgan import ops
 from sketchgan.losses import r1_penalty
 from sketchgan.stylegan2 import Discriminator, Generator
@@ -60,10 +60,12 @@ def main() -> None:
         row = {"step": name, "batch": args.batch}
         for impl in ("ref", "fast"):
             with ops.implementation(impl):
-                row[f"{impl}, CPU ms"] = milliseconds(work, args.seconds)
-        row["in convolutions"] = convolution_share(work)
+                row[f"{impl}_ms"] = milliseconds(work, args.seconds)
+        row["in_convolutions"] = convolution_share(work)
         rows.append(row)
-    save_rows("network_speed", rows)
+    show(rows)
+    print(f"on {machine()}")
+    write(RESULTS / "network_speed.csv", rows)
 
 
 if __name__ == "__main__":
