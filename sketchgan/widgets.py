@@ -17,7 +17,8 @@ import torch
 from . import plotting
 from .controls import Controls
 from .customize import CustomizeConfig, Run
-from .sketches import SKETCH_FOLDER, SketchError, load_sketches, rasterize, read_document, sketch_names, stroke_points, write_document
+from .sketches import (SKETCH_FOLDER, SketchError, load_sketches, rasterize, read_document, sketch_names, stroke_points,
+                       write_document)
 
 try:
     import ipywidgets as w
@@ -113,7 +114,8 @@ class SketchPad(w.VBox):
         buttons = w.HBox([self.undo_button, self.redo_button, self.clear_button])
         pages = w.HBox([self.new_button, self.delete_button])
         files = w.HBox([self.file, self.save_button, self.load_button])
-        super().__init__([w.HBox([w.VBox([self.canvas, self.pen, buttons]), w.VBox([self.strip, pages, files, self.status])])])
+        beside = w.VBox([self.strip, pages, files, self.status])
+        super().__init__([w.HBox([w.VBox([self.canvas, self.pen, buttons]), beside], layout=w.Layout(flex_flow="row wrap"))])
         self._thumbnails = []
         self.load(start) if start else self._show()
 
@@ -268,6 +270,7 @@ def _button(name, tooltip, action, width="auto", style=""):
 
 # ------------------------------------------------------------------------------------------------------- live training
 
+NOW, NEAREST = "<b>now</b>: the same z and the same noise", "<b>nearest</b> samples of the original so far"
 _running = None                 # one training at a time in a kernel: two would fight for the cores, or for one file
 
 
@@ -314,11 +317,11 @@ class LiveTraining(w.VBox):
                                    tooltip="Share of the training that is done")
         self.status = w.Label("ready")
         self.before, self.now = w.Image(value=before, format="png"), w.Image(value=before, format="png")
+        self.caption = w.HTML(NOW)
         self.curve = w.Image(format="png", layout=w.Layout(display="none"))
         buttons = [self.start_button, self.pause_button, self.stop_button] if self.mode == "thread" else []
         super().__init__([w.HBox([*buttons, self.status]), self.bar,
-                          w.HTML("<b>before</b>: samples of the original"), self.before,
-                          w.HTML("<b>now</b>: the same z and the same noise"), self.now, self.curve])
+                          w.HTML("<b>before</b>: samples of the original"), self.before, self.caption, self.now, self.curve])
 
     # ---- what programs and buttons use
 
@@ -378,9 +381,13 @@ class LiveTraining(w.VBox):
         run = None
         try:
             resume = self.checkpoint if self.checkpoint and self.checkpoint.exists() else None
-            run = Run(*self.networks, self.first_sketches, self.images, self.config, self.controls, resume, self.checkpoint)
+            # A checkpoint brings its own sketches; those of this call, if they are others, come through the controls.
+            run = Run(*self.networks, None if resume else self.first_sketches, self.images, self.config, self.controls,
+                      resume, self.checkpoint)
             if resume:
                 self.status.value = f"going on from iteration {run.state.iteration}"
+            else:
+                self.losses.clear()
             if not self._time_over(run.seconds):
                 for step in run.steps():
                     self._watch(step)
@@ -413,14 +420,16 @@ class LiveTraining(w.VBox):
         if run is None:
             return
         self.bar.value = max(self.bar.value, self._fraction(run.state.iteration, run.seconds))
-        self.now.value = self._samples(run.state.G_shown)
+        self.caption.value, self.now.value = NOW, self._samples(run.state.G_shown)
         self._show_losses()
         self.status.value = f"{word} at iteration {run.state.iteration}, after {_clock(run.seconds)} of training"
 
     # ---- the view
 
     def _show(self, step):
-        self.now.value = self._samples(step.G)
+        searching = step.phase == "warm" and step.samples is not None
+        self.caption.value = NEAREST if searching else NOW
+        self.now.value = _grid(step.samples[:len(self.z)]) if searching else self._samples(step.G)
         done = self._fraction(self.iteration, step.seconds)
         left = f", about {_clock(step.seconds * (1 / done - 1))} left" if done > 0 else ""
         self.status.value = step.message or f"iteration {self.iteration}{left}"
@@ -439,8 +448,7 @@ class LiveTraining(w.VBox):
     @torch.no_grad()
     def _samples(self, G):
         """PNG of G's samples of the fixed z and of its own constant noise: no random number is drawn for the view."""
-        images = G(self.z.to(next(G.parameters()).device), noise_mode="const")
-        return plotting.png(plotting.image_grid(images, cols=8, scale=max(1, 96 // images.shape[-1])))
+        return _grid(G(self.z.to(next(G.parameters()).device), noise_mode="const"))
 
     def _fraction(self, iteration, seconds):
         shares = [iteration / self.config.iterations]
@@ -462,6 +470,10 @@ def _stop_running():
     """Ends the training of a cell that was run before, so that running the cell again does not start a second one."""
     if _running is not None:
         _running.stop()
+
+
+def _grid(images):
+    return plotting.png(plotting.image_grid(images, cols=8, scale=max(1, 96 // images.shape[-1])))
 
 
 def _clock(seconds):

@@ -165,7 +165,13 @@ def quick(iterations=4):
     return CustomizeConfig(iterations=iterations, batch=2, threads=1)
 
 
-def wait_for(condition, seconds=20):
+def holds_still(live, seconds=0.5):
+    before = live.iteration
+    time.sleep(seconds)
+    return live.iteration == before
+
+
+def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "not true in time"
@@ -212,10 +218,9 @@ def test_pause_go_on_stop_and_start_again(tmp_path):
         live.result
     wait_for(lambda: live.iteration >= 2)
     live.pause_button.click()
-    time.sleep(0.3)
+    wait_for(lambda: holds_still(live))                                  # a step under way is still finished
     held = live.iteration
-    time.sleep(0.3)
-    assert live.iteration == held and live.pause_button.description == "Go on"
+    assert live.running and live.pause_button.description == "Go on"
     live.pause_button.click()
     wait_for(lambda: live.iteration > held)
     live.stop_button.click()                                             # a callback returns at once
@@ -327,3 +332,25 @@ def test_drawing_alone():
         drawing.redo()
     assert drawing.sketches == (("a",), ("b",)) and drawing.current == 1
     assert widgets._clock(61) == "1:01"
+
+
+def test_the_warm_start_shows_the_nearest_samples(monkeypatch):
+    from sketchgan.warmstart import WarmStart
+    warm = WarmStart(samples=64, rounds=1, pool=100, candidates=16, steps=2, batch=16, shown=8)
+    live = LiveTraining(*networks(), sketches(), config=CustomizeConfig(iterations=1, batch=2, warm_start=True, warm=warm))
+    captions, pictures = [], []
+    live.caption.observe(lambda change: captions.append(change.new), "value")
+    live.now.observe(lambda change: pictures.append(change.new), "value")
+    live.start(), live.join()
+    assert captions == [widgets.NEAREST, widgets.NOW] and pictures[0] != live.before.value
+    assert live._samples(live.result) == live.now.value
+
+
+def test_new_sketches_are_taken_up_by_a_resumed_training(tmp_path):
+    path = tmp_path / "training.pt"
+    live = LiveTraining(*networks(), sketches(), config=quick(1), checkpoint=path)
+    live.start(), live.join()
+    horses = load_sketches("horse_on_a_side", 16)
+    again = LiveTraining(*networks(), horses, config=quick(3), checkpoint=path)
+    again.start(), again.join()
+    assert again.iteration == 3 and torch.equal(again.controls.sketches, horses)
