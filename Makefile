@@ -10,11 +10,14 @@
 #
 # PYTHON=python3.12               the interpreter that makes the virtual environment
 # TORCH_INDEX=https://...         where torch, and only torch, comes from
+# MINUTES=10                      of training in the quickstart; 3 without it
 # PIP_FIND_LINKS, PIP_INDEX_URL   are pip's own, and honoured as always
 
 SHELL := bash
 PYTHON ?= python3
 TORCH_INDEX ?=
+MINUTES ?= 3
+OPEN := $(if $(filter Darwin,$(shell uname -s)),open,xdg-open)
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
@@ -53,7 +56,10 @@ install: $(VENV)/.everything
 # --- What a reader does ----------------------------------------------------------------------------------------------
 
 quickstart: install-core
-	$(PY) -m sketchgan.customize --help
+	$(PY) -m sketchgan.customize --base cat --sketches standing_cat --minutes $(MINUTES) --out outputs/quickstart
+	@echo
+	@echo "Open the picture:   $(OPEN) outputs/quickstart/grid.png   (above: the original GAN; below: yours, at the same z)"
+	@echo "Draw your own:      make lab"
 
 lab: install
 	$(PY) -m jupyter lab notebooks/00_quickstart.ipynb
