@@ -6,12 +6,14 @@ generator and names the base it belongs to by the hash of its contents.  Bare Py
 the public layout are read too.  Sizes are inferred from the tensors, never assumed.
 """
 import contextlib
+import glob
 import hashlib
 import io
 import json
 import os
 import pickle
 import secrets
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +27,6 @@ from .photosketch import PhotoSketch
 from .stylegan2 import Discriminator, Generator
 
 PREFIX = {"g_ema": "a generator", "d": "a discriminator", "f": "a sketcher"}
-CLASS_PREFIX = {Generator: "g_ema", Discriminator: "d", PhotoSketch: "f"}
 MAPPING = "style."
 
 
@@ -60,6 +61,11 @@ def write_atomically(path: str | os.PathLike, data: bytes | memoryview) -> None:
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+    # A process killed while writing leaves its partial file; a day later nobody can still be writing it.
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - stale.stat().st_mtime > 86400:
+                stale.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -95,14 +101,12 @@ def save(path: str | os.PathLike, G: Generator | None = None, D: Discriminator |
         CheckpointError: if no network is given or one has values that are not finite.
         OSError: if the disk does not take it.  In both cases the previous file stays as it was.
     """
-    networks = [network for network in (G, D, F) if network is not None]
+    networks = {prefix: network for prefix, network in zip(PREFIX, (G, D, F)) if network is not None}
     if not networks:
         raise CheckpointError("save got no network; pass at least one of G=, D=, F=")
-    tensors, config = {}, {}
-    for network in networks:
-        prefix = CLASS_PREFIX[type(network)]
-        tensors |= {f"{prefix}.{key}": value for key, value in network.state_dict().items()}
-        config[prefix] = network.config
+    config = {prefix: network.config for prefix, network in networks.items()}
+    tensors = {f"{prefix}.{key}": value for prefix, network in networks.items()
+               for key, value in network.state_dict().items()}
     if G is not None:
         tensors["w_avg"] = G.mean_w()
     write_safetensors(path, tensors, {"config": config, **(metadata or {})})
@@ -181,7 +185,8 @@ def load_discriminator(path: str | os.PathLike, device: str | torch.device = "cp
 def load_photosketch(path: str | os.PathLike, device: str | torch.device = "cpu") -> PhotoSketch:
     """The sketcher in a file, in batch-statistics mode; raises like `load_generator`."""
     state = _section(read_tensors(path)[0], "f", path)
-    for key in [key for key in state if key.endswith("running_mean")]:  # files from before PyTorch 0.4.1 lack the counter
+    # Files from before PyTorch 0.4.1 lack the counters.
+    for key in [key for key in state if key.endswith("running_mean")]:
         state.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))
     return build(PhotoSketch, photosketch_config(state, path), state, path).to(device)
 
@@ -277,8 +282,8 @@ def _count(state: Mapping[str, Tensor], pattern: str, start: int = 0) -> int:
 def _require_keys(state: Mapping[str, Tensor], keys: tuple[str, ...], what: str, path: str | os.PathLike) -> None:
     missing = [key for key in keys if key not in state]
     if missing:
-        raise CheckpointError(f"{path} is not a {what} in the layout of the public PyTorch checkpoints: {missing[0]} is "
-                              f"not among its {len(state)} tensors (it has {', '.join(list(state)[:3])}, ...); "
+        raise CheckpointError(f"{path} is not a {what} in the layout of the public PyTorch checkpoints: {missing[0]} "
+                              f"is not among its {len(state)} tensors (it has {', '.join(list(state)[:3])}, ...); "
                               f"check that this is the file you meant")
 
 
@@ -375,7 +380,8 @@ def load_training(path: str | os.PathLike) -> dict:
         raise CheckpointError(f"{path} is not a whole PyTorch file: it was cut short or damaged; use an earlier "
                               f"checkpoint") from error
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}; wanted is a dictionary, such as a state_dict()")
+        raise CheckpointError(f"{path} holds a {type(content).__name__}; wanted is a dictionary, such as a "
+                              f"state_dict()")
     return dict(content)
 
 

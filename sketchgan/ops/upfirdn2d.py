@@ -1,16 +1,31 @@
 """Upsample, filter with a FIR kernel, downsample: the one resampling operator of StyleGAN2."""
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 IMPLS = ("auto", "ref", "fast")
+_meaning_of_auto = "fast"
 
 
 def choose_impl(impl: str) -> str:
-    """The implementation that `impl` stands for: 'auto' is 'fast'.  Raises ValueError for an unknown name."""
+    """The implementation that `impl` stands for.  Raises ValueError for an unknown name."""
     if impl not in IMPLS:
         raise ValueError(f"impl={impl!r} is not known; choose one of {', '.join(IMPLS)}")
-    return "fast" if impl == "auto" else impl
+    return _meaning_of_auto if impl == "auto" else impl
+
+
+@contextmanager
+def implementation(impl: str) -> Iterator[None]:
+    """Within it, `impl='auto'` means `impl`, for whole networks too: `with ops.implementation("ref"): G(z)`."""
+    global _meaning_of_auto
+    before, _meaning_of_auto = _meaning_of_auto, choose_impl(impl)
+    try:
+        yield
+    finally:
+        _meaning_of_auto = before
 
 
 def fir_kernel(taps: tuple[float, ...] = (1, 3, 3, 1), gain: float = 1) -> Tensor:
