@@ -108,7 +108,7 @@ class GanTrainer:
             raise ValueError("paired_kimg needs images whose codes are known (a category of Menagerie): set it to 0 for photographs")
         self.config, self.images, self.device, self.rank, self.world = config, images, torch.device(device), rank, world
         self.features = features.to(device).eval().requires_grad_(False) if features else None
-        self.seen, self.iteration, self.history = 0, 0, []
+        self.seen, self.iteration, self.history, self.taught = 0, 0, [], False
         torch.manual_seed(config.seed)                      # initial weights agree in every process ...
         self._build(min([r for r in config.growth] + [config.resolution]))
         self.heads = FeatureHeads(features.channels).to(device) if config.heads_weight else None
@@ -144,6 +144,22 @@ class GanTrainer:
     @property
     def done(self) -> bool:
         return self.seen >= self.config.kimg * 1000 and self.resolution == self.config.resolution
+
+    def start_from(self, G: Generator, D: Discriminator) -> None:
+        """Begins with trained networks of the full resolution (shipped weights, say) instead of random ones: no growth, no teaching."""
+        for mine, given in ((self._full(Generator), G), (self._full(Discriminator), D)):
+            if mine != {k: tuple(v.shape) for k, v in given.state_dict().items()}:
+                raise ValueError(f"the {type(given).__name__.lower()} to start from has other sizes than the configuration "
+                                 f"({given.config} against {self.config.resolution} px, {self.config.channels}): choose the configuration it was trained with")
+        self._build(self.config.resolution)
+        self.G.load_state_dict(G.state_dict()), self.G_ema.load_state_dict(G.state_dict()), self.D.load_state_dict(D.state_dict())
+        self.taught = True
+
+    def _full(self, kind: type) -> dict:
+        c = self.config
+        with torch.device("meta"):
+            network = Generator(c.resolution, c.z_dim, c.w_dim, c.num_mapping, c.channels) if kind is Generator else Discriminator(c.resolution, c.d_channels)
+        return {k: tuple(v.shape) for k, v in network.state_dict().items()}
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
@@ -185,7 +201,8 @@ class GanTrainer:
     def step(self) -> dict[str, float]:
         """One update of every player; returns the losses by name."""
         c, n = self.config, self.config.batch // self.world
-        if self.iteration == 0 and c.paired_kimg:
+        if not self.taught and c.paired_kimg:
+            self.taught = True
             teach_mapping(self.G, self.images.category, seed=c.seed)
             self.G_ema.load_state_dict(self.G.state_dict())
         self._grow_if_due()
@@ -269,7 +286,7 @@ class GanTrainer:
         """Everything needed to go on as if never stopped, in plain containers (see `checkpoints.save_training`)."""
         players = {"G": self.G, "D": self.D, "G_ema": self.G_ema, "heads": self.heads, "G_opt": self.G_opt, "D_opt": self.D_opt, "heads_opt": self.heads_opt}
         return {"kind": "gan", "config": asdict(self.config), "seen": self.seen, "iteration": self.iteration, "resolution": self.resolution,
-                "history": self.history, "rng": self.rng.get_state(), **{k: dict(v.state_dict()) for k, v in players.items() if v is not None}}
+                "taught": self.taught, "history": self.history, "rng": self.rng.get_state(), **{k: dict(v.state_dict()) for k, v in players.items() if v is not None}}
 
     def load(self, state: dict) -> None:
         """Goes on from a `state`. Lengths and rates may change, and the change is kept in `history`; anything else raises ValueError."""
@@ -280,6 +297,7 @@ class GanTrainer:
             raise ValueError("this checkpoint was trained with another configuration: " +
                              "; ".join(f"{k} was {theirs.get(k)!r}, now {mine[k]!r}" for k in differ) + ". Use the old values, or start afresh in another folder")
         self._build(state["resolution"])
+        self.taught = state.get("taught", True)
         for name in ("G", "D", "G_ema", "heads", "G_opt", "D_opt", "heads_opt"):
             if (part := getattr(self, name)) is not None:
                 part.load_state_dict(state[name])

@@ -127,6 +127,8 @@ def _gan(args: argparse.Namespace) -> None:
     try:
         images = open_images(args.images, config.resolution, args.scenes, progress=rank == 0)
         trainer = GanTrainer(config, images, features, device, rank, world)
+        if args.start and not (out / "checkpoint.pt").exists():
+            trainer.start_from(checkpoints.load_generator(args.start), checkpoints.load_discriminator(args.start))
         train_gan(trainer, out, args.images, args.minutes, args.save_every, args.sheet_kimg)
     finally:
         if world > 1:
@@ -179,6 +181,7 @@ def parser() -> argparse.ArgumentParser:
     gan.add_argument("--out", required=True, help="folder for checkpoint, samples and weights")
     gan.add_argument("--preset", choices=PRESETS, default="plain", help="'laptop' made the shipped weights")
     gan.add_argument("--features", help="weights of the feature network, for heads and pairs")
+    gan.add_argument("--start", help="weights to begin with instead of random ones, such as data/weights/cat64.safetensors")
     gan.add_argument("--scenes", type=int, default=9216, help="how many scenes of Menagerie to render and keep")
     gan.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
     gan.add_argument("--sheet-kimg", type=float, default=4.0, help="kimg between sheets of samples")

@@ -13,7 +13,7 @@ from sketchgan.menagerie import Menagerie, code_size
 from sketchgan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 6}
-TINY = dict(resolution=16, z_dim=48, w_dim=16, num_mapping=2, channels=CHANNELS, d_channels=CHANNELS, batch=4, growth={8: 0.012}, kimg=0.04, d_reg_every=2)
+TINY = dict(resolution=32, z_dim=48, w_dim=16, num_mapping=2, channels=CHANNELS, d_channels=CHANNELS, batch=4, growth={16: 0.012}, kimg=0.04, d_reg_every=2)
 
 
 class Noise:
@@ -23,7 +23,7 @@ class Noise:
 
     def __init__(self):
         random = torch.Generator().manual_seed(0)
-        self.images = torch.randn(12, 3, 16, 16, generator=random).tanh()
+        self.images = torch.randn(12, 3, 32, 32, generator=random).tanh()
         self.code = torch.randn(12, code_size("cat"), generator=random)
 
     def __len__(self):
@@ -71,7 +71,7 @@ def test_resume_is_exact_at_every_stage(extra, tmp_path, monkeypatch):
         broken = make()
         broken.load(checkpoints.load_training(tmp_path / "c.pt"))
     assert losses == again
-    assert torch.equal(weights(straight), weights(broken)) and straight.resolution == 16
+    assert torch.equal(weights(straight), weights(broken)) and straight.resolution == 32
 
 
 def test_the_game_learns():
@@ -117,6 +117,20 @@ def test_mapping_learns_what_z_means():
         pairs.teach_mapping(Generator(8, 16, 16, 2, {4: 4, 8: 4}), "cat")
 
 
+def test_starting_from_weights_begins_with_their_pictures():
+    config = GanConfig(**TINY)
+    torch.manual_seed(4)
+    G, D = Generator(32, 48, 16, 2, CHANNELS), Discriminator(32, CHANNELS)
+    trainer = GanTrainer(config, Noise())
+    trainer.start_from(G, D)
+    z = torch.randn(2, 48)
+    assert trainer.resolution == 32 and torch.equal(trainer.G_ema(z, noise_mode="const"), G(z, noise_mode="const"))
+    trainer.step()
+    assert trainer.resolution == 32
+    with pytest.raises(ValueError, match="other sizes"):
+        trainer.start_from(Generator(8, 48, 16, 2, CHANNELS), D)
+
+
 def test_mistakes_are_explained():
     with pytest.raises(ValueError, match="feature network"):
         GanTrainer(GanConfig(**TINY, heads_weight=1.0), Noise())
@@ -125,8 +139,8 @@ def test_mistakes_are_explained():
         images.code = None
         GanTrainer(GanConfig(**TINY, paired_kimg=1.0), images, features())
     trainer = GanTrainer(GanConfig(**TINY), Noise())
-    with pytest.raises(ValueError, match="lr was 0.002, now 0.1"):
-        GanTrainer(GanConfig(**{**TINY, "lr": 0.1}), Noise()).load(trainer.state())
+    with pytest.raises(ValueError, match="mixing was 0.9, now 0.5"):
+        GanTrainer(GanConfig(**{**TINY, "mixing": 0.5}), Noise()).load(trainer.state())
     with torch.no_grad():
         trainer.G.input.input.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="last checkpoint"):
