@@ -233,7 +233,7 @@ class Run:
             checkpoints.save_training(self.checkpoint, self.contents())
 
     def restore_good(self, error: NonFiniteLoss) -> NonFiniteLoss:
-        self.restore(self.good)
+        self.restore(copy.deepcopy(self.good))
         self.save()
         kept = f" and in {self.checkpoint}" if self.checkpoint else ""
         return NonFiniteLoss(f"{error} The state of iteration {self.state.iteration} was restored{kept}. "

@@ -199,15 +199,18 @@ def gaussian_transport(base: Tensor, accepted: Tensor) -> Callable[[Tensor], Ten
     c0 = torch.cov(base.T)
     trust = len(accepted) / (len(accepted) + base.shape[1])
     c1 = c0.lerp(torch.cov(accepted.T), trust) if len(accepted) > 1 else c0
+    # W is thinner in some directions than samples can tell; there a thousandth of the mean variance keeps A near 1.
+    ridge = 1e-3 * c0.diagonal().mean() * torch.eye(len(c0), device=c0.device)
+    c0, c1 = c0 + ridge, c1 + ridge
     root, inverse = matrix_power(c0, 0.5), matrix_power(c0, -0.5)
     a = inverse @ matrix_power(root @ c1 @ root, 0.5) @ inverse
     return lambda x: m1 + (x - m0) @ a
 
 
 def matrix_power(c: Tensor, power: float) -> Tensor:
-    """A real power of a symmetric positive matrix; eigenvalues below a millionth of the largest are raised to it."""
+    """A real power of a symmetric positive definite matrix."""
     values, vectors = torch.linalg.eigh(c)
-    return (vectors * values.clamp(min=1e-6 * values.max().item()).pow(power)) @ vectors.T
+    return (vectors * values.clamp(min=1e-9).pow(power)) @ vectors.T
 
 
 def energy_distance(x: Tensor, y: Tensor) -> Tensor:
