@@ -427,7 +427,7 @@ class LiveTraining(w.VBox):
     # ---- the view
 
     def _show(self, step):
-        searching = step.phase == "warm" and step.samples is not None
+        searching = "nearest" in step.losses                # the first part of the warm start: G is still the original
         self.caption.value = NEAREST if searching else NOW
         self.now.value = _grid(step.samples[:len(self.z)]) if searching else self._samples(step.G)
         done = self._fraction(self.iteration, step.seconds)
