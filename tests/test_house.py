@@ -283,6 +283,6 @@ def test_weights_are_documented_as_they_are_made():
     dry = subprocess.run(['make', '--dry-run', '--always-make', 'weights'], cwd=ROOT, capture_output=True, text=True)
     made = re.findall(r'-m sketchgan\.pretrain (.+)', dry.stdout)
     page = (ROOT / 'data/README.md').read_text(encoding='utf-8')
-    told = re.findall(r'python -m sketchgan\.pretrain (.+?)[`\n]', page)
+    told = re.findall(r'^python -m sketchgan\.pretrain (.+)$', page, flags=re.M)
     assert made, dry.stderr
     assert [line.strip() for line in made] == [line.strip() for line in told]
