@@ -260,7 +260,7 @@ def test_readme_commands_exist():
     targets = set(re.findall(r'^([\w-]+)(?: [\w-]+)*:', (ROOT / 'Makefile').read_text(), flags=re.M))
     for page in ('README.md', 'data/README.md'):
         text = (ROOT / page).read_text(encoding='utf-8')
-        assert not re.search(r'TODO|TBD|FIXME|PICTURE:', text), f'{page} has an unfinished place'
+        assert not re.search(r'TODO|TBD|FIXME|PICTURE:|LEAD:|@[A-Z]+@', text), f'{page} has an unfinished place'
         for name in re.findall(r'(?:^|`)make (?:[A-Z_]+=\S+ )*([a-z][\w-]*)', text, flags=re.M):
             assert name in targets, f'{page} says make {name}; the Makefile has no such target'
         for script in re.findall(r'python ((?:benchmarks|notebooks|tests)/[\w./]+\.py)', text):
