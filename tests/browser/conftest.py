@@ -45,7 +45,9 @@ class JupyterLab:
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'jupyter', 'lab', '--no-browser', '--allow-root', '--ip=127.0.0.1',
              f'--port={self.url.rsplit(":", 1)[1]}', '--ServerApp.port_retries=0', f'--ServerApp.root_dir={folder}',
-             f'--IdentityProvider.token={self.token}', '--LabApp.expose_app_in_browser=True'],
+             f'--IdentityProvider.token={self.token}', '--LabApp.expose_app_in_browser=True',
+             # Should this process be killed, the server and its kernel end by themselves.
+             '--MappingKernelManager.cull_idle_timeout=300', '--ServerApp.shutdown_no_activity_timeout=300'],
             cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
 
     def wait(self, seconds: float = 90):
