@@ -43,7 +43,7 @@ def describe(category: str, code: Tensor) -> Tensor:
     return torch.cat([*columns.values(), *turned], 1)
 
 
-def teach_mapping(G: Generator, category: str, steps: int = 6000, batch: int = 384, lr: float = 10.0, seed: int = 0) -> float:
+def teach_mapping(G: Generator, category: str, steps: int = 6000, batch: int = 384, lr: float = 25.0, seed: int = 0) -> float:
     """Trains G's mapping network so that w is a random rotation of the scene's description; returns the unexplained share of variance.
 
     `lr` is large because the mapping network's weights are stored a hundred times larger than they act (LR_MUL_MAPPING).
