@@ -223,7 +223,8 @@ def draw(rows: list[dict]) -> None:
         start = {("base", 0): base} | groups([r for r in own if r["method"] == "warm start"], "method", "seed")
         for (method, _), flat in start.items():
             if flat:
-                axes.plot([flat[0]["seconds"], TIMES[-1]], [flat[0]["share"]] * 2, color=colors[method], lw=1.4, ls="--", label=method)
+                ends, height = [flat[0]["seconds"], TIMES[-1]], flat[0]["share"]
+                axes.plot(ends, [height, height], color=colors[method], lw=1.4, ls="--", label=method)
         for (method, seed), curve in groups(own, "method", "seed").items():
             if method in METHODS:
                 first = start.get(("warm start", seed)) if method == "both" else base

@@ -171,8 +171,9 @@ def publish(network: nn.Module, config: TeacherConfig, out: Path, images: int, q
 
 
 def command_line() -> str:
-    """The command that is running, without the paths of this machine."""
-    return " ".join(["python -m sketchgan.pretrain", *(os.path.basename(word) for word in sys.argv[1:])])
+    """The command that is running; of a path outside the project only the last part, since it is this machine's own."""
+    words = (os.path.basename(word) if os.path.isabs(word) else word for word in sys.argv[1:])
+    return " ".join(["python -m sketchgan.pretrain", *words])
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers
