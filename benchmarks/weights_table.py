@@ -1,0 +1,51 @@
+"""The table of data/README.md, read from the metadata of the weights that ship.
+
+    python benchmarks/weights_table.py            # print it
+    python benchmarks/weights_table.py --write    # put it between the marks in data/README.md
+"""
+import sys
+
+from _results import ROOT, WEIGHTS
+
+from sketchgan.checkpoints import read_metadata, write_atomically
+
+README, BEGIN, END = ROOT / "data" / "README.md", "<!-- weights: begin -->", "<!-- weights: end -->"
+LICENCE = "MIT; renders of this project"
+
+
+def row(path) -> str:
+    """One line: file, what it is, how it was made, what was measured."""
+    meta = read_metadata(path)
+    config, size = meta["config"], f"{path.stat().st_size / 1e6:.1f} MB"
+    if "g_ema" in config:
+        g, t = config["g_ema"], meta["training"]
+        what = f"base GAN (G_ema and D) of {path.stem.rstrip('0123456789')}s, {g['resolution']} px"
+        paired = min(meta["images_seen"] / 1000, t["paired_kimg"])
+        made = f"{meta['images_seen'] / 1000:.0f} kimg, about {paired:.0f} of them pairs, {meta['seconds'] / 60:.0f} min ({meta['machine']})"
+        quality = "see the judge's shares in the README"
+        if meta["history"]:
+            made += "; " + "; ".join(f"at {h['seen'] / 1000:.0f} kimg changed {', '.join(sorted(h['changed']))}" for h in meta["history"])
+    else:
+        q = meta["quality"]
+        made = f"{meta['images'] / 1000:.0f} kimg: `{meta['command']}`"
+        if "f" in config:
+            what = f"F, photograph to sketch (ngf {config['f']['ngf']}, {config['f']['n_blocks']} blocks)"
+            quality = f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), {q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image"
+        else:
+            what = "the judge, for measuring only"
+            shares = ", ".join(f"{k} {v:.1%}" for k, v in q["clean"]["accuracy"].items())
+            quality = f"held-out accuracy: {shares}; median error of yaw {', '.join(f'{v:.0f}°' for v in q['clean']['yaw_degrees'].values())}"
+    return f"| `{path.name}` ({size}) | {what} | {made} | {quality} | {LICENCE} |"
+
+
+def table() -> str:
+    """The whole table in Markdown."""
+    head = ["| file | what it is | how it was made | measured | licence and data |", "|---|---|---|---|---|"]
+    return "\n".join(head + [row(p) for p in sorted(WEIGHTS.glob("*.safetensors"))])
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv[1:]:
+        before, rest = README.read_text().split(BEGIN)
+        write_atomically(README, f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}".encode())
+    print(table())
