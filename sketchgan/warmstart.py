@@ -157,7 +157,7 @@ def variants(sketches: Tensor, shift: float, scale: float) -> Tensor:
     for factor in factors:
         for dx in offsets:
             for dy in offsets:
-                theta = torch.tensor([[1 / factor, 0, dx], [0, 1 / factor, dy]], device=sketches.device)
+                theta = torch.tensor([[1, 0, dx], [0, 1, dy]], device=sketches.device) / factor
                 grid = nn.functional.affine_grid(theta.expand(len(sketches), 2, 3), list(sketches.shape), False)
                 moved.append(nn.functional.grid_sample(paper, grid, align_corners=False) + 1)
     return torch.cat(moved)
