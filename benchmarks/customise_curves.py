@@ -12,6 +12,7 @@ The judge saw neither the base's scenes nor F's. Rows are added to results/custo
 """
 import argparse
 import itertools
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -123,9 +124,10 @@ class Bench:
         """Whether the row is there already."""
         return any(all(row[k] == job[k] for k in KEY) and row["at"] == at for row in self.rows)
 
-    def run(self, job: Job, deadline: float) -> None:
-        """Do what is left of a job, from its checkpoint if it has one; stops between two steps when time is over."""
-        left = [at for at in TIMES if not self.done(asdict(job), at)]
+    def run(self, job: Job, deadline: float, until: float = math.inf) -> None:
+        """Do what is left of a job, from its checkpoint if it has one; stops between two steps when time is over, or
+        after the last of TIMES that is not beyond `until` seconds of work."""
+        left = [at for at in TIMES if at <= until and not self.done(asdict(job), at)]
         if not left:
             return
         G, D = self.base(job.task)
@@ -144,7 +146,7 @@ class Bench:
             if not left or time.monotonic() > deadline:
                 break
         steps.close()  # writes the checkpoint
-        if not left:
+        if not left and until >= TIMES[-1]:
             job.checkpoint.unlink(missing_ok=True)
 
 
@@ -243,6 +245,7 @@ def draw(rows: list[dict]) -> None:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--minutes", type=float, default=60.0, help="for this call, measuring included")
+    p.add_argument("--until", type=float, default=TIMES[-1], help="seconds of work of each job; the rest can follow later")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--samples", type=int, default=SAMPLES)
@@ -256,7 +259,7 @@ def main() -> None:
         bench = Bench(args.weights, args.samples, args.threads)
         for job in jobs(args.seeds):
             if time.monotonic() < deadline and set(args.only) <= {str(v) for v in asdict(job).values()}:
-                bench.run(job, deadline)
+                bench.run(job, deadline, args.until)
     rows = read(CSV)
     lines = summary(rows)
     show(lines)
