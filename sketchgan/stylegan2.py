@@ -245,7 +245,7 @@ class Generator(nn.Module):
             raise ValueError(f"z has shape {list(z.shape)}, this generator wants [N, {self.z_dim}]; "
                              f"draw it with torch.randn(N, G.z_dim)")
         with torch.autocast(z.device.type, enabled=False):  # eight layers of rounding would show
-            w = self.style(z.float())  # [N, w_dim]
+            w = self.style(z.to(self.input.input.dtype))  # [N, w_dim]
         if truncation_psi != 1:
             w = self.mean_w().lerp(w, truncation_psi)
         return w[:, None].expand(-1, self.num_ws, -1)
