@@ -30,7 +30,7 @@ from .menagerie import CATEGORIES
 # What made the shipped weights; every other choice is a flag away.
 PRESETS = {
     "plain": {},
-    "laptop": {"growth": {32: 20.0}, "paired_kimg": 100.0, "kimg": 120.0, "mapping_lr": 20.0, "heads_weight": 0.5},
+    "laptop": {"growth": {32: 16.0}, "paired_kimg": 56.0, "kimg": 67.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0, "heads_weight": 0.5},
 }
 
 
