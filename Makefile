@@ -85,13 +85,12 @@ test-notebooks: install
 # The commands of data/README.md, in the order in which one needs the other. Each goes on from its checkpoint in outputs/
 # when it was interrupted.
 weights: install-core
-	$(PY) -m sketchgan.pretrain features --out outputs/features.safetensors
-	$(PY) -m sketchgan.pretrain judge --out data/weights/judge.safetensors
-	$(PY) -m sketchgan.pretrain sketcher --out data/weights/photosketch.safetensors
-	$(PY) -m sketchgan.pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
+	$(PY) -m sketchgan.pretrain features --scenes 3840 --kimg 26 --out outputs/features.safetensors
+	$(PY) -m sketchgan.pretrain judge --scenes 2304 --kimg 50 --out data/weights/judge.safetensors
+	$(PY) -m sketchgan.pretrain sketcher --scenes 2600 --held-out 216 --kimg 30 --out data/weights/photosketch.safetensors
 	$(PY) -m sketchgan.pretrain gan horse --preset laptop --features outputs/features.safetensors --out outputs/horse64
-	$(PY) -m sketchgan.pretrain gan church --preset laptop --features outputs/features.safetensors --out outputs/church64
-	for category in cat horse church; do \
+	$(PY) -m sketchgan.pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
+	for category in horse cat; do \
 		cp outputs/$${category}64/gan.safetensors data/weights/$${category}64.safetensors; done
 
 bench: install

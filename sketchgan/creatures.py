@@ -151,7 +151,17 @@ def horse(p: dict[str, Tensor]) -> Body:
     add(7, root, mid, 0.048, 0.064)
     add(7, mid, end, 0.064, 0.030)
 
-    # The rider is always built; without one its cones get a radius so negative that no ray meets them.
+    seat, lean = _rider(body, p, hip, shoulder)
+    body.marks.update(head=poll, fwd=fwd, up=up, right=right, nose=nose, size=hs, seat=seat, lean=lean, leg=leg)
+    return body
+
+
+def _rider(body: Body, p: dict[str, Tensor], hip: Tensor, shoulder: Tensor) -> tuple[Tensor, Tensor]:
+    """Adds a rider and returns where the seat is and where the trunk goes from there, both [N,3].
+
+    The rider is always built; without one its cones get a radius so negative that no ray meets them.
+    """
+    vec, add, girth = body.vec, body.add, p["girth"]
     off = (1 - p["rider"]) * -5.0
     seat = (hip + shoulder) / 2 + vec(0.03, girth * 0.95, 0)
     lean = vec(0.05 + 0.10 * p["gait"].abs(), 0.34, 0)
@@ -162,8 +172,7 @@ def horse(p: dict[str, Tensor]) -> Body:
         add(10, seat + vec(0.02, 0.02, girth * 0.55 * s), seat + vec(0.15, -0.16, girth * 1.04 * s), 0.074 + off, 0.060 + off)
         add(10, seat + vec(0.15, -0.16, girth * 1.04 * s), seat + vec(0.06, -0.38, girth * 1.06 * s), 0.055 + off, 0.050 + off)
         add(10, seat + lean + vec(0, 0.03, 0.10 * s), hands + vec(0, 0, 0.05 * s), 0.042 + off, 0.034 + off)
-    body.marks.update(head=poll, fwd=fwd, up=up, right=right, nose=nose, size=hs, seat=seat, lean=lean, leg=leg)
-    return body
+    return seat, lean
 
 
 def soft(x: Tensor, width: float) -> Tensor:

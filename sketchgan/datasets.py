@@ -5,6 +5,7 @@ Seeds of scenes are never mixed, so that nothing is judged on what it has seen:
 """
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import multiprocessing
@@ -54,8 +55,14 @@ def cache_folder() -> Path:
 
 
 def _world_version() -> str:
-    """Changes when the code that makes the world changes, so that a stale cache is never used."""
-    source = "".join(inspect.getsource(m) for m in (menagerie, creatures, churches, raytrace))
+    """Changes when the code that makes the world changes (not its comments and docstrings), so that a stale cache is never used."""
+    source = ""
+    for module in (menagerie, creatures, churches, raytrace):
+        tree = ast.parse(inspect.getsource(module))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+                node.body[0].value.value = ""
+        source += ast.dump(tree)
     return hashlib.sha256(source.encode()).hexdigest()[:10]
 
 
