@@ -282,11 +282,12 @@ class LiveTraining(w.VBox):
         live.join()         waits for the end and raises the error of a training that failed
         live.result         the customised generator, a copy
 
-    G, D, F, sketches, images, config: as for `customize`. minutes: of training, after which it stops; None trains
-    config.iterations. checkpoint: a file from which the next LiveTraining, or Start after Stop, picks up again;
-    fresh=True begins anew. pad: a SketchPad whose changes reach the training while it runs. mode: 'thread' trains in
-    the background, so that buttons and other cells stay alive; 'cell' trains inside the cell and stops at an
-    interrupt, for Colab, which shows nothing from threads; 'auto' chooses. samples: how many are shown.
+    G, D, F, sketches, images, config: as for `customize`. minutes: of work, after which it stops, but never in the
+    warm start, half of which would be worth nothing; None trains config.iterations. checkpoint: a file from which the
+    next LiveTraining, or Start after Stop, picks up again; fresh=True begins anew. pad: a SketchPad whose changes reach
+    the training while it runs. mode: 'thread' trains in the background, so that buttons and other cells stay alive;
+    'cell' trains inside the cell and stops at an interrupt, for Colab, which shows nothing from threads; 'auto'
+    chooses. samples: how many are shown.
     """
 
     def __init__(self, G, D, F, sketches, images=None, config=None, minutes=None, checkpoint=None, fresh=False,
@@ -408,8 +409,8 @@ class LiveTraining(w.VBox):
         if step.phase == "train":
             self.iteration = step.iteration + 1
             self.losses.append((self.iteration, step.losses))
-        if self._time_over(step.seconds):
-            self.controls.stop = True
+            if self._time_over(step.seconds):
+                self.controls.stop = True
         began = time.monotonic()
         if began >= self._next_view:
             self._show(step)
