@@ -96,7 +96,8 @@ class SketchPad(w.VBox):
     def __init__(self, start=None, size=320, width=5):
         self.drawing, self.zoom = Drawing(), size / FRAME
         self._stroke, self._listeners = None, []
-        self.canvas = Canvas(width=size, height=size, tooltip="Draw here with the mouse, a pen or a finger")
+        # No tooltip: the browser's code asks a widget that has one for its description, which a canvas does not have.
+        self.canvas = Canvas(width=size, height=size)
         self.canvas.layout = w.Layout(width=f"{size}px", height=f"{size}px", border="1px solid #888")
         self._listen_to_pen()
         self.pen = w.IntSlider(width, 2, 16, description="pen width", tooltip="Width of the next stroke",
@@ -111,10 +112,11 @@ class SketchPad(w.VBox):
         self.save_button = _button("Save", "Write all sketches to the file", lambda: self._file(self.save))
         self.load_button = _button("Load", "Add the sketches of the file", lambda: self._file(self.load))
         self.status, self.strip = w.Label(), w.HBox(layout=w.Layout(flex_flow="row wrap"))
+        hint = w.Label("Draw in the frame with the mouse, a pen or a finger.")
         buttons = w.HBox([self.undo_button, self.redo_button, self.clear_button])
         pages = w.HBox([self.new_button, self.delete_button])
         files = w.HBox([self.file, self.save_button, self.load_button])
-        beside = w.VBox([self.strip, pages, files, self.status])
+        beside = w.VBox([hint, self.strip, pages, files, self.status])
         super().__init__([w.HBox([w.VBox([self.canvas, self.pen, buttons]), beside], layout=w.Layout(flex_flow="row wrap"))])
         self._thumbnails = []
         self.load(start) if start else self._show()
