@@ -135,10 +135,16 @@ def floors() -> dict[str, int]:
     return {name: int(floor) for floor, names in rows for name in re.findall(r'`(\w+)`', names)}
 
 
+def started_as_program(node) -> bool:
+    """Whether this is `if __name__ == '__main__':`, where a file may hand over to the command that stands above it."""
+    return isinstance(node, ast.If) and '__main__' in ast.unparse(node.test)
+
+
 def imported_modules(path: Path) -> set[str]:
     """The files of sketchgan that this file imports anywhere, by their name inside the package."""
     found, package = set(), path.relative_to(ROOT).parent.parts   # ('sketchgan',) or ('sketchgan', 'ops')
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    body = [node for node in ast.parse(path.read_text(encoding='utf-8')).body if not started_as_program(node)]
+    for node in ast.walk(ast.Module(body, [])):
         if isinstance(node, ast.ImportFrom):
             base = package[:len(package) - node.level + 1] if node.level else ()
             parts = (*base, *(node.module.split('.') if node.module else ()))

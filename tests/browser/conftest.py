@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / 'outputs' / 'screenshots'                  # kept after the run: what CI shows of a failure
 SECONDS = 1000                                                  # Playwright counts in milliseconds
+PATIENCE = 240                                                  # seconds for what takes a few on a machine at rest
 
 
 class JupyterLab:
@@ -50,7 +51,7 @@ class JupyterLab:
              '--MappingKernelManager.cull_idle_timeout=300', '--ServerApp.shutdown_no_activity_timeout=300'],
             cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
 
-    def wait(self, seconds: float = 90):
+    def wait(self, seconds: float = PATIENCE):
         """Returns when the server answers."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
@@ -77,8 +78,8 @@ class NotebookPage:
     def __init__(self, lab: JupyterLab, page, name: str):
         self.page = page
         page.goto(f'{lab.url}/lab/tree/notebooks/{name}?token={lab.token}&reset')
-        page.wait_for_selector('.jp-Notebook .jp-Cell', timeout=90 * SECONDS)
-        self.wait_idle(90)
+        page.wait_for_selector('.jp-Notebook .jp-Cell', timeout=PATIENCE * SECONDS)
+        self.wait_idle(PATIENCE)
         self.cells = [''.join(cell['source']) for cell in
                       json.loads((lab.folder / 'notebooks' / name).read_text())['cells']]
 
@@ -171,7 +172,7 @@ def page(chromium):
             '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
             '--disable-background-networking', '--disable-component-update'])
         page = browser.new_page(viewport={'width': 1280, 'height': 1100})
-        page.set_default_timeout(120 * SECONDS)
+        page.set_default_timeout(PATIENCE * SECONDS)
         page.route(re.compile(r'https?://(?!127\.0\.0\.1)'), lambda route: route.abort())
         yield page
         browser.close()
