@@ -56,7 +56,7 @@ install: $(VENV)/.everything
 # --- What a reader does ----------------------------------------------------------------------------------------------
 
 quickstart: install-core
-	$(PY) -m sketchgan.customize --base cat --sketches standing_cat --minutes $(MINUTES) --out outputs/quickstart
+	$(PY) -m sketchgan.customize --base horse --sketches horse_on_a_side --minutes $(MINUTES) --out outputs/quickstart
 	@echo
 	@echo "Open the picture:   $(OPEN) outputs/quickstart/grid.png   (above: the original GAN; below: yours, at the same z)"
 	@echo "Draw your own:      make lab"
