@@ -35,6 +35,7 @@ class CustomizeConfig:
     iterations: int = 75_001         # as published; the paper finds 30,000 enough at 256 px
     batch: int = 4                   # the teaser cat has four sketches
     lr: float = 0.002                # Adam, for G; lr_mul 0.01 of the mapping network scales it down
+    g_lr_factor: float = 1.0         # beyond the paper: G's rate alone times this; large values buy artefacts
     betas: tuple[float, float] = (0.0, 0.99)  # no momentum: the usual choice against GAN oscillation
     r1_gamma: float = 10.0           # penalty on D's gradient at real data, for both discriminators
     d_reg_every: int = 16            # lazy R1: each 16th step, 16 times as strong
@@ -60,7 +61,8 @@ class CustomizeConfig:
         parse_policy(self.augment)
         if self.optim_param not in ("style", "w_shift"):
             raise ValueError(f"optim_param={self.optim_param!r} is neither 'style' nor 'w_shift'.")
-        for name in ("iterations", "batch", "d_reg_every", "checkpoint_every", "samples", "lr"):
+        for name in ("iterations", "batch", "d_reg_every", "checkpoint_every", "samples", "lr",
+                     "g_lr_factor"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0.")
         for name in ("l_image", "l_weight", "r1_gamma", "g_ema_kimg", "sample_every", "f_halvings"):
@@ -237,7 +239,8 @@ class Run:
         self.save()
         kept = f" and in {self.checkpoint}" if self.checkpoint else ""
         return NonFiniteLoss(f"{error} The state of iteration {self.state.iteration} was restored{kept}. "
-                             f"Go on from it with a lower lr, a larger r1_gamma, or other sketches.")
+                             f"Resume with other sketches (Controls), or begin anew with a lower lr or a "
+                             f"larger r1_gamma.")
 
     def restore(self, contents: dict) -> None:
         """Take over a good state."""

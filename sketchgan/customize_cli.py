@@ -32,6 +32,7 @@ REFRESH = 20             # seconds between two versions of the pictures
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line: what to customise, with which drawings, for how long, and where to."""
     p = argparse.ArgumentParser(prog="python -m sketchgan.customize", description="Customise a GAN with your sketches "
                                 "(Sketch Your Own GAN). Stop with Ctrl-C: nothing is lost, --resume goes on.")
     p.add_argument("--base", default="cat", help="base GAN: a name in data/weights, such as cat, or a file with G and D")
@@ -42,9 +43,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--minutes", type=float, help="how long to work, warm start included (default 3 without --iterations)")
     p.add_argument("--iterations", type=int, help="how many iterations to do in all")
     p.add_argument("--warm-start", action=argparse.BooleanOptionalAction, default=True,
-                   help="fit the mapping network to the nearest samples first; without: the published recipe")
+                   help="fit the mapping network to the nearest samples first; without: as published")
     p.add_argument("--batch", type=int, default=CustomizeConfig.batch)
     p.add_argument("--lr", type=float, default=CustomizeConfig.lr)
+    p.add_argument("--g-lr-factor", type=float, default=CustomizeConfig.g_lr_factor,
+                   help="speeds G up alone; 1 is the published rate")
     p.add_argument("--l-image", type=float, default=CustomizeConfig.l_image, help="weight of the image regularisation")
     p.add_argument("--l-weight", type=float, default=CustomizeConfig.l_weight, help="weight of the weight regularisation")
     p.add_argument("--augment", default=CustomizeConfig.augment, help="'' for none")
@@ -78,9 +81,9 @@ def run(args: argparse.Namespace) -> None:
     images = ImageFolder(args.images, G.resolution) if args.images else None
     minutes = args.minutes if args.minutes or args.iterations else 3.0
     config = CustomizeConfig(
-        iterations=args.iterations or CustomizeConfig.iterations, batch=args.batch, lr=args.lr, l_image=args.l_image,
-        l_weight=args.l_weight, augment=args.augment, warm_start=args.warm_start, seed=args.seed, device=args.device,
-        threads=args.threads)
+        iterations=args.iterations or CustomizeConfig.iterations, batch=args.batch, lr=args.lr,
+        g_lr_factor=args.g_lr_factor, l_image=args.l_image, l_weight=args.l_weight, augment=args.augment,
+        warm_start=args.warm_start, seed=args.seed, device=args.device, threads=args.threads)
     report = Report(out, G.to(args.device), sketches, args.resume)
     controls = Controls()
     interrupted = signal.signal(signal.SIGINT, lambda *_: setattr(controls, "stop", True))

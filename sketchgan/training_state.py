@@ -119,7 +119,7 @@ class TrainingState:
         # D also takes the lazy R1 steps, one in d_reg_every: its step size and memory shrink to make up for them
         # (StyleGAN2, appendix B).
         ratio = config.d_reg_every / (config.d_reg_every + 1)
-        self.optimizer_G = torch.optim.Adam(self.params_G.values(), config.lr, config.betas, fused=True)
+        self.optimizer_G = torch.optim.Adam(self.params_G.values(), config.lr * config.g_lr_factor, config.betas, fused=True)
         betas_D = tuple(beta**ratio for beta in config.betas)
         self.optimizer_D = torch.optim.Adam(self.params_D, config.lr * ratio, betas_D, fused=True)
 
@@ -214,6 +214,10 @@ def check_networks(G, D, F, config) -> None:
     if D.resolution != G.resolution:
         raise ValueError(f"G makes {G.resolution} px but D looks at {D.resolution} px. Load both from one file: "
                          f"load_generator(path) and load_discriminator(path).")
+    for name, network in dict(G=G, D=D, F=F).items():
+        if not all(p.isfinite().all() for p in network.parameters()):
+            raise ValueError(f"{name} has weights that are NaN or infinite, so nothing can be learned from it. "
+                             f"Load an earlier or undamaged file.")
     if G.resolution % (4 << config.f_halvings):
         raise ValueError(f"F needs sides that are multiples of 4; {G.resolution} px halved {config.f_halvings} times "
                          f"are not. Lower f_halvings.")

@@ -29,19 +29,19 @@ from .training_state import frozen_sketcher
 class WarmStart:
     """How to search and how to fit; each number with its reason."""
 
-    samples: int = 3072        # plain samples to rank: at 3 % kept, about a hundred to learn from
-    keep: float = 0.03         # share of them whose distance sets the threshold for being accepted
-    rounds: int = 2            # of screening and measuring; each learns from what the last one measured
+    samples: int = 3072        # plain samples to rank: at 8 % kept, 250 to learn from
+    keep: float = 0.08         # share of them whose distance sets the threshold for being accepted
+    rounds: int = 1            # of screening and measuring; each learns from what the last one measured
     pool: int = 50_000         # fresh w a round screens; costs only the mapping network
     candidates: int = 512      # of those, how many are rendered and measured
-    shift: float = 1 / 16      # a drawing may lie this share of the side beside its match, either way
-    scale: float = 0.1         # and be larger or smaller by this
+    shift: float = 1 / 32      # a drawing may lie this share of the side beside its match, either way
+    scale: float = 0.06        # and be larger or smaller by this
     truncate: float = 1 / 6    # distances beyond this share of the side count as this: one stray line is not everything
-    steps: int = 500           # of fitting the mapping network; a few seconds
+    steps: int = 800           # of fitting the mapping network; a few seconds
     batch: int = 256           # w per step: enough to see a distribution
     lr: float = 0.1            # Adam; the mapping network's lr_mul of 0.01 makes 0.001 of it
-    pose: float = 0.2          # weight of the predicted distance in the fit
-    stay: float = 0.1          # weight of staying where the optimal transport puts each z, which keeps its colours
+    pose: float = 0.2          # weight of the predicted distance in the fit, as far as it exceeds the accepted ones'
+    stay: float = 0.03         # weight of staying where each z was, which keeps its own colours
     shown: int = 16            # nearest samples to report while searching
 
 
@@ -69,7 +69,6 @@ def warm_start(G, F, sketches: Tensor, config: WarmStart, generator: torch.Gener
     search = Search(G, F, sketches, config, generator)
     yield from search.measure(search.draw(config.samples), "ranking samples")
     threshold = search.distances.quantile(config.keep)
-    base = search.w
     for i in range(config.rounds):
         predict = fit_predictor(search.coordinates(search.w), search.distances, generator)
         pool = search.draw(config.pool)
@@ -77,10 +76,8 @@ def warm_start(G, F, sketches: Tensor, config: WarmStart, generator: torch.Gener
         yield from search.measure(pool[likely], f"screening, round {i + 1} of {config.rounds}")
     accepted = search.w[search.distances <= threshold]
     predict = fit_predictor(search.coordinates(search.w), search.distances, generator)
-    transport = gaussian_transport(search.coordinates(base), search.coordinates(accepted))
-
     style = copy.deepcopy(G.style)
-    for step, loss in fit_mapping(style, search, accepted, transport, predict):
+    for step, loss in fit_mapping(style, search, accepted, predict):
         yield Progress("fitting the mapping network", loss, None, step / config.steps)
     yield search.adopt(style, len(accepted))
 
@@ -186,50 +183,36 @@ def fit_predictor(x: Tensor, distances: Tensor, generator: torch.Generator, step
     return lambda x: network(x)[:, 0]
 
 
-def gaussian_transport(base: Tensor, accepted: Tensor) -> Callable[[Tensor], Tensor]:
-    """The affine map that turns one Gaussian into another by moving as little as possible.
-
-        T(x) = m1 + A (x - m0),   A = C0^-1/2 (C0^1/2 C1 C0^1/2)^1/2 C0^-1/2
-
-    Directions in which both agree, such as colours, are left alone.
-    Args: base [N, d] and accepted [M, d], of which means m and covariances C are taken; with few accepted ones C1
-    leans towards C0.  Source: Peyre & Cuturi, Computational Optimal Transport (2019), remark 2.31.
-    """
-    m0, m1 = base.mean(0), accepted.mean(0)
-    c0 = torch.cov(base.T)
-    trust = len(accepted) / (len(accepted) + base.shape[1])
-    c1 = c0.lerp(torch.cov(accepted.T), trust) if len(accepted) > 1 else c0
-    # W is thinner in some directions than samples can tell; there a thousandth of the mean variance keeps A near 1.
-    ridge = 1e-3 * c0.diagonal().mean() * torch.eye(len(c0), device=c0.device)
-    c0, c1 = c0 + ridge, c1 + ridge
-    root, inverse = matrix_power(c0, 0.5), matrix_power(c0, -0.5)
-    a = inverse @ matrix_power(root @ c1 @ root, 0.5) @ inverse
-    return lambda x: m1 + (x - m0) @ a
-
-
-def matrix_power(c: Tensor, power: float) -> Tensor:
-    """A real power of a symmetric positive definite matrix."""
-    values, vectors = torch.linalg.eigh(c)
-    return (vectors * values.clamp(min=1e-9).pow(power)) @ vectors.T
-
-
 def energy_distance(x: Tensor, y: Tensor) -> Tensor:
-    """2 E|x - y| - E|x - x'| - E|y - y'| between samples x [N, d] and y [M, d]; 0 only for equal distributions.
+    """2 E|x - y| - E|x - x'| - E|y - y'| between samples x [N, d] and y [M, d], N and M from 2; 0 in expectation
+    for equal distributions, above 0 for all others.
 
     Source: Szekely & Rizzo, Energy statistics (2013).
     """
-    within = lambda a: torch.cdist(a, a).sum() / (len(a) * max(len(a) - 1, 1))
-    return 2 * torch.cdist(x, y).mean() - within(x) - within(y)
+    def within(a: Tensor) -> Tensor:  # every pair of two different points
+        d = distances(a, a)
+        return (d.sum() - d.diagonal().sum()) / (len(a) * (len(a) - 1))
+
+    return 2 * distances(x, y).mean() - within(x) - within(y)
 
 
-def fit_mapping(style: nn.Module, search: Search, accepted: Tensor, transport: Callable,
-                predict: Callable) -> Iterator[tuple[int, dict]]:
+def distances(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distances [N, M] by one matrix product, whose gradient is quick on a CPU (torch.cdist's is not)."""
+    squared = x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
+    return (squared.clamp(min=0) + 1e-6).sqrt()  # the little keeps the gradient finite at 0
+
+
+def fit_mapping(style: nn.Module, search: Search, accepted: Tensor, predict: Callable) -> Iterator[tuple[int, dict]]:
     """Train `style` so that its w are distributed like the accepted ones; yields (step, losses) now and then.
 
-        energy distance(w, accepted) + pose * predicted distance(w) + stay * |w - T(w of the original)|^2
+        energy distance(w, accepted) + pose * E max(0, d(w) - E d(accepted)) + stay * E |w - w of the original|^2 / dim
+
+    with d the predicted distance.  Nothing is gained by being predicted nearer than the accepted ones: out there the
+    predictor has seen nothing, and what it likes is no picture.
     """
     config, original, generator = search.config, search.G.style, search.generator
     target = search.coordinates(accepted)
+    level = predict(target).mean()
     style.requires_grad_(True)
     optimizer = torch.optim.Adam(style.parameters(), config.lr, (0.9, 0.99), fused=True)
     for step in range(config.steps):
@@ -238,10 +221,10 @@ def fit_mapping(style: nn.Module, search: Search, accepted: Tensor, transport: C
         z = torch.randn(config.batch, search.G.z_dim, generator=generator).to(search.device)
         pick = torch.randint(len(target), (config.batch,), generator=generator).to(search.device)
         with torch.no_grad():
-            wanted = transport(search.coordinates(original(z)))
+            before = search.coordinates(original(z))
         x = search.coordinates(style(z))  # [B, w_dim]
-        losses = {"energy": energy_distance(x, target[pick]), "pose": predict(x).mean(),
-                  "stay": (x - wanted).square().mean()}
+        losses = {"energy": energy_distance(x, target[pick]), "pose": (predict(x) - level).clamp(min=0).mean(),
+                  "stay": (x - before).square().mean()}
         loss = losses["energy"] + config.pose * losses["pose"] + config.stay * losses["stay"]
         optimizer.zero_grad()
         loss.backward()

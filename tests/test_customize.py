@@ -75,6 +75,9 @@ def test_default_config_is_the_published_recipe(networks):
     assert state.optimizer_D.param_groups[0]["lr"] == pytest.approx(0.00188235, abs=1e-8)
     assert state.optimizer_D.param_groups[0]["betas"] == pytest.approx((0, 0.9905855), abs=1e-7)
     assert state.optimizer_G.param_groups[0]["lr"] == 0.002
+    faster = TrainingState(*networks, None, dataclasses.replace(config, g_lr_factor=10.0))
+    assert faster.optimizer_G.param_groups[0]["lr"] == 0.02
+    assert faster.optimizer_D.param_groups[0]["lr"] == state.optimizer_D.param_groups[0]["lr"]
     assert set(state.params_G) == {f"style.{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")}
 
 
@@ -447,6 +450,10 @@ def test_networks_that_do_not_fit_are_named(networks, sketches):
         customize(G, D, torch.nn.Conv2d(3, 3, 1), sketches)
     with pytest.raises(ValueError, match="F does not take images"):
         customize(G, D, torch.nn.Conv2d(1, 1, 1), sketches)
+    broken = copy.deepcopy(D)
+    broken.final_linear[1].bias.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="D has weights that are NaN"):
+        customize(G, broken, F, sketches)
     with pytest.raises(ValueError, match="Lower f_halvings"):
         customize(G, D, F, sketches, config=CustomizeConfig(f_halvings=2))
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sketchgan.stylegan2 import Generator
-from sketchgan.warmstart import (WarmStart, energy_distance, fit_predictor, gaussian_transport, variants, warm_start)
+from sketchgan.warmstart import WarmStart, energy_distance, fit_predictor, variants, warm_start
 
 
 class Arrows(nn.Module):
@@ -65,7 +65,7 @@ class Edges(nn.Module):
         return 1 - 2 * (edge > 0.4 * edge.amax((2, 3), keepdim=True)).float()
 
 
-CONFIG = WarmStart(samples=512, keep=0.06, rounds=1, pool=4000, candidates=128, steps=200, batch=128)
+CONFIG = WarmStart(samples=512, keep=0.06, rounds=1, pool=4000, candidates=128, steps=800, batch=128)
 
 
 @pytest.fixture(scope="module")
@@ -135,31 +135,13 @@ def test_a_fit_that_brings_nothing_is_not_taken():
     assert all(torch.equal(v, before[k]) for k, v in G.style.state_dict().items())
 
 
-def test_gaussian_transport_gives_the_wanted_moments_and_moves_nothing_else():
-    torch.manual_seed(0)
-    base = torch.randn(5000, 4) * torch.tensor([1.0, 2.0, 3.0, 1.0])
-    accepted = base * torch.tensor([0.2, 1.0, 1.0, 1.0]) + torch.tensor([5.0, 0.0, 0.0, 0.0])
-    moved = gaussian_transport(base, accepted)(base)
-    assert torch.allclose(moved.mean(0), accepted.mean(0), atol=1e-3)
-    assert torch.allclose(torch.cov(moved.T), torch.cov(accepted.T), atol=0.02)
-    assert torch.allclose(moved[:, 1:], base[:, 1:], atol=0.05)
-
-
-def test_gaussian_transport_to_few_points_keeps_the_spread():
-    torch.manual_seed(0)
-    base = torch.randn(1000, 8)
-    for count in (1, 2):
-        moved = gaussian_transport(base, torch.randn(count, 8))(base)
-        assert moved.isfinite().all() and moved.std(0).min() > 0.7
-
-
 def test_energy_distance():
     torch.manual_seed(0)
     x, y = torch.randn(2, 2000, 3)
     assert abs(energy_distance(x, y)) < 0.01 < energy_distance(x, y + 0.5) < energy_distance(x, y + 2)
     # In one dimension, two points against two: 2 E|x-y| - E|x-x'| - E|y-y'| by hand.
     a, b = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [4.0]])
-    assert energy_distance(a, b).item() == pytest.approx(2 * (2 + 4 + 1 + 3) / 4 - 1 - 2)
+    assert energy_distance(a, b).item() == pytest.approx(2 * (2 + 4 + 1 + 3) / 4 - 1 - 2, abs=1e-4)
 
 
 def test_predictor_ranks_what_it_has_not_seen():
