@@ -3,7 +3,7 @@
 #   make quickstart    set up, customise a GAN with drawn sketches, say where the result is
 #   make test          set up, run all tests: units, browser, notebooks
 #   make lab           open JupyterLab on the first notebook
-#   make weights       train everything that ships in data/weights again (hours on two cores, see data/README.md)
+#   make weights       train everything that ships in data/weights again (about an hour on two cores, see data/README.md)
 #   make bench         run every benchmark behind a number in the README
 #   make notebooks     run all notebooks at full size and save their outputs
 #   make clean         remove outputs and caches (make clean-all: the virtual environment too)

@@ -191,6 +191,20 @@ def load_photosketch(path: str | os.PathLike, device: str | torch.device = "cpu"
     return build(PhotoSketch, photosketch_config(state, path), state, path).to(device)
 
 
+def load_own(cls: type[nn.Module], path: str | os.PathLike, remedy: str, device: str | torch.device = "cpu") -> nn.Module:
+    """A network of `cls` from one of our files, whose metadata says how to build it, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if it is damaged or holds something else; the message ends with `remedy`.
+    """
+    tensors, metadata = read_tensors(path)
+    kind, config = cls.__name__.lower(), metadata.get("config", {})
+    if kind not in config:
+        raise CheckpointError(f"{path} holds no {kind} (it holds {', '.join(config) or 'no network of ours'}). {remedy}")
+    return build(cls, config[kind], tensors, path).to(device)
+
+
 def read_metadata(path: str | os.PathLike) -> dict:
     """The metadata of one of our files (`config`, and whatever `save` was given); empty for other formats."""
     return read_tensors(path)[1]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .checkpoints import CheckpointError, build, read_tensors
+from .checkpoints import load_own
 
 STRIDES = (2, 4, 8, 16)  # of the four tensors that Features.features returns
 POOL = 4                 # pose is read from the deepest features averaged to POOL x POOL, so any resolution will do
@@ -106,8 +106,4 @@ def load_features(path: str | os.PathLike, device: str | torch.device = "cpu") -
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
     """
-    tensors, metadata = read_tensors(path)
-    if "features" not in metadata.get("config", {}):
-        raise CheckpointError(f"{path} holds no feature network. Train one with "
-                              "`python -m sketchgan.pretrain features`.")
-    return build(Features, metadata["config"]["features"], tensors, path).to(device).requires_grad_(False)
+    return load_own(Features, path, "Train one with `python -m sketchgan.pretrain features`.", device).requires_grad_(False)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .checkpoints import CheckpointError, build, read_tensors
+from .checkpoints import load_own
 
 
 SIZE = 64  # pictures are resized to this before they are judged
@@ -193,8 +193,5 @@ def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> J
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
     """
-    tensors, metadata = read_tensors(path)
-    if "judge" not in metadata.get("config", {}):
-        raise CheckpointError(f"{path} holds no judge. Give data/weights/judge.safetensors, or train one with "
-                              "`python -m sketchgan.pretrain judge`.")
-    return build(Judge, metadata["config"]["judge"], tensors, path).to(device)
+    return load_own(Judge, path, "Give data/weights/judge.safetensors, or train one with `python -m sketchgan.pretrain judge`.",
+                    device)
