@@ -14,7 +14,7 @@ _MODULE_OF = {
     'customize': 'customize', 'CustomizeConfig': 'customize', 'Controls': 'customize',
     'Menagerie': 'menagerie',
     'normalize_sketch': 'sketches', 'nearest': 'sketches',
-    'SketchPad': 'widgets', 'LiveTraining': 'widgets',
+    'SketchPad': 'sketch_pad', 'LiveTraining': 'live_training',
 }
 __all__ = list(_MODULE_OF)
 
