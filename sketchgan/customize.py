@@ -22,7 +22,7 @@ from . import checkpoints
 from .augment import parse_policy
 from .controls import NAMES, Controls, check_sketches
 from .cross_domain import NonFiniteLoss, train_step
-from .training_state import TrainingState, check_networks, seeded
+from .training_state import LAYERS, TrainingState, check_networks, seeded
 from .warmstart import WarmStart, warm_start
 
 __all__ = ["Controls", "CustomizeConfig", "NonFiniteLoss", "Step", "customize", "train_step"]
@@ -43,7 +43,7 @@ class CustomizeConfig:
     augment: str = "translation"     # for what D_sketch sees; never for images
     l_image: float = 0.7             # weight of D_image (0.5 for FFHQ)
     l_weight: float = 0.0            # weight of mean |theta - theta_base|; an alternative to l_image without images
-    optim_param: str = "style"       # what trains in G: 'style', the mapping network, or 'w_shift', one vector
+    optim_param: str = "style"       # what trains in G: one of LAYERS; 'style' is the mapping network
     d_sketch_pretrained: bool = True  # D_sketch from the photograph D (published) or from scratch
     f_batch_stats: bool = True       # F's batch norms use the batch (published) or running statistics
     f_halvings: int = 0              # shrink images this often by 2 for F and back after (2 for 1024 px FFHQ)
@@ -59,8 +59,8 @@ class CustomizeConfig:
 
     def __post_init__(self):
         parse_policy(self.augment)
-        if self.optim_param not in ("style", "w_shift"):
-            raise ValueError(f"optim_param={self.optim_param!r} is neither 'style' nor 'w_shift'.")
+        if self.optim_param not in LAYERS:
+            raise ValueError(f"optim_param={self.optim_param!r} is not known; choose one of {', '.join(LAYERS)}.")
         for name in ("iterations", "batch", "d_reg_every", "checkpoint_every", "samples", "lr",
                      "g_lr_factor"):
             if not getattr(self, name) > 0:
@@ -68,9 +68,9 @@ class CustomizeConfig:
         for name in ("l_image", "l_weight", "r1_gamma", "g_ema_kimg", "sample_every", "f_halvings"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 0; 0 switches it off.")
-        if self.warm_start and self.optim_param == "w_shift":
-            raise ValueError("warm_start fits the whole mapping network, but optim_param='w_shift' trains one vector. "
-                             "Choose optim_param='style' or warm_start=False.")
+        if self.warm_start and self.optim_param in ("w_shift", "affine"):
+            raise ValueError(f"warm_start fits the mapping network, which optim_param={self.optim_param!r} leaves as it "
+                             f"is. Choose optim_param='style' or warm_start=False.")
 
 
 # Fields that do not influence the steps themselves: these may differ when a run is resumed.

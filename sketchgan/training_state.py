@@ -15,6 +15,13 @@ from .checkpoints import content_hash
 from .stylegan2 import Discriminator, WShift
 
 STREAMS = ("z", "mixing", "noise", "augment", "sketches", "images")
+# What may train in G, by the names of its parameters: CustomizeConfig.optim_param.
+LAYERS = {
+    "style": lambda name: name.startswith("style."),    # the mapping network: which w are wanted (published)
+    "w_shift": lambda name: "w_shift" in name,          # one vector that is added to every w (published ablation)
+    "affine": lambda name: ".modulation." in name,      # what each layer makes of w; beyond the paper
+    "all": lambda name: True,                           # how to paint as well; beyond the paper, overfits
+}
 IMAGE_LIMIT = 1.5  # samples of a generator overshoot [-1, 1] a little; values in [0, 255] overshoot a lot
 
 
@@ -103,7 +110,7 @@ class TrainingState:
         if config.optim_param == "w_shift" and not isinstance(self.G_base.style[-1], WShift):
             self.G_base.style.append(WShift(G.w_dim).to(device).requires_grad_(False))
         self.G = copy.deepcopy(self.G_base)
-        self.params_G = {k: p for k, p in self.G.named_parameters() if config.optim_param in k}
+        self.params_G = {k: p for k, p in self.G.named_parameters() if LAYERS[config.optim_param](k)}
         self.params_base = [dict(self.G_base.named_parameters())[k] for k in self.params_G]
         self.G_ema = copy.deepcopy(self.G) if config.g_ema_kimg > 0 else None
 

@@ -108,6 +108,14 @@ def test_w_shift_trains_one_vector(networks, sketches):
     assert torch.equal(run.state.G.style[1].weight, networks[0].style[1].weight)
 
 
+@pytest.mark.parametrize("layers, trains", [("affine", lambda k: ".modulation." in k), ("all", lambda k: True)])
+def test_other_layers_train_alone(networks, sketches, layers, trains):
+    parameters = dict(networks[0].named_parameters())
+    _, run = play(networks, sketches, dataclasses.replace(QUICK, optim_param=layers, l_weight=1.0), 2)
+    moved = {k for k, v in run.state.G.named_parameters() if not torch.equal(v, parameters[k])}
+    assert set(run.state.params_G) == {k for k in parameters if trains(k)} and moved == set(run.state.params_G)
+
+
 def test_f_statistics_are_the_batch_s_by_default(networks):
     F, x = networks[2], torch.rand(4, 3, 8, 8)
     by_batch = TrainingState(*networks, None, QUICK).F
@@ -458,8 +466,8 @@ def test_networks_that_do_not_fit_are_named(networks, sketches):
         customize(G, D, F, sketches, config=CustomizeConfig(f_halvings=2))
 
 
-@pytest.mark.parametrize("wrong", [dict(optim_param="all"), dict(batch=0), dict(lr=0), dict(l_image=-1), dict(augment="x"),
-                                   dict(warm_start=True, optim_param="w_shift")])
+@pytest.mark.parametrize("wrong", [dict(optim_param="layers"), dict(batch=0), dict(lr=0), dict(l_image=-1), dict(augment="x"),
+                                   dict(warm_start=True, optim_param="w_shift"), dict(warm_start=True, optim_param="affine")])
 def test_wrong_configs_are_refused(wrong):
     with pytest.raises(ValueError):
         CustomizeConfig(**wrong)
