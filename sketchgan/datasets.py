@@ -23,6 +23,7 @@ from tqdm import tqdm
 from . import churches, creatures, menagerie, raytrace
 
 SEED_GAN, SEED_SKETCHER, SEED_JUDGE, SEED_SKETCHES, SEED_EVALUATION = range(5)
+HELD_OUT = 0.2      # the share of photographs that nothing trains on
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 CHUNK = 64
 # Which range a view is stored from: pictures come in [-1,1], depth in [0,1], parts are indices already.
@@ -126,18 +127,44 @@ def _write_whole(path: Path, array: np.ndarray) -> None:
     os.replace(temporary, path)
 
 
+def split_of(file: str | Path | bytes, held_out: float = HELD_OUT) -> str:
+    """Whether a file (its path, or its bytes) is for 'train' or 'held_out', by the sha256 of its bytes and nothing else.
+
+    So the split needs no list, survives renaming and new files, and copies of one picture never stand on both sides.
+    `held_out` is the expected share of files held out, in [0,1].
+    """
+    data = file if isinstance(file, bytes) else Path(file).read_bytes()
+    return "held_out" if int.from_bytes(hashlib.sha256(data).digest()[:8], "big") < held_out * 2 ** 64 else "train"
+
+
+def _check_part(part: str | None) -> None:
+    if part not in (None, "train", "held_out"):
+        raise ValueError(f"part is {part!r}; wanted 'train', 'held_out', or None for all pictures")
+
+
+def open_images(source: str | Path, resolution: int, count: int = 9216, progress: bool = True, part: str | None = None):
+    """A category of Menagerie (its first `count` scenes) or a folder of pictures (those of `part`), as a data set of `resolution` px."""
+    _check_part(part)
+    if source not in menagerie.CATEGORIES:
+        return ImageFolder(source, resolution, progress, part)
+    if part:
+        raise ValueError(f"part is {part!r}, and {source} is rendered: scenes are split by their seed, not by files; leave part out")
+    return RenderedScenes(source, count, resolution, progress=progress)
+
+
 class ImageFolder:
     """All pictures below a folder, cropped to the centre square and resized to `resolution`, kept as uint8 [N,3,R,R] in memory.
 
-    `folder[index]` with an int64 tensor [B] gives float [B,3,R,R] in [-1,1]. Files that cannot be read are listed in
-    `left_out` as (path, reason); a folder with no readable picture raises ValueError.
+    `folder[index]` with an int64 tensor [B] gives float [B,3,R,R] in [-1,1]. `part` 'train' or 'held_out' takes one side of
+    `split_of`. Files that cannot be read are listed in `left_out` as (path, reason); no readable picture raises ValueError.
     """
 
-    def __init__(self, path: str | Path, resolution: int = 64, progress: bool = True):
+    def __init__(self, path: str | Path, resolution: int = 64, progress: bool = True, part: str | None = None):
         path = Path(path)
+        _check_part(part)
         if not path.is_dir():
             raise ValueError(f"{path} is no folder: give the folder that holds the pictures")
-        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
+        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and part in (None, split_of(f)))
         rows, self.files, self.left_out = [], [], []
         for f in tqdm(files, desc=f"reading {path.name}", unit="img", disable=not progress, leave=False):
             try:
@@ -148,7 +175,7 @@ class ImageFolder:
             except Exception as error:  # a broken file is reported, not fatal: one bad photo must not cost a training
                 self.left_out.append((f, f"{type(error).__name__}: {error}"))
         if not rows:
-            raise ValueError(f"no readable picture below {path} ({len(files)} files with a picture's ending; wanted {', '.join(sorted(SUFFIXES))})")
+            raise ValueError(f"no readable picture below {path} ({len(files)} files{f' of part {part}' if part else ''} with a picture's ending; wanted {', '.join(sorted(SUFFIXES))})")
         self.images = torch.from_numpy(np.stack(rows))
 
     def __len__(self) -> int:

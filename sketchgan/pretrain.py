@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import checkpoints, teachers
-from .datasets import ImageFolder, RenderedScenes, tile
+from .datasets import open_images, tile
 from .encoder import load_features
 from .gan import GanConfig, GanTrainer
 from .menagerie import CATEGORIES
@@ -37,13 +37,6 @@ PRESETS = {
 # --------------------------------------------------------------------------------------------------------------------
 # GAN
 
-def open_images(source: str, resolution: int, count: int, progress: bool = True):
-    """A category of Menagerie (its first `count` scenes) or a folder of pictures, as a data set of `resolution` px."""
-    if source in CATEGORIES:
-        return RenderedScenes(source, count, resolution, progress=progress)
-    return ImageFolder(source, resolution, progress)
-
-
 @torch.no_grad()
 def sheet(trainer: GanTrainer, count: int = 48) -> Image.Image:
     """Samples of the average generator at fixed z and noise, as one picture."""
@@ -53,17 +46,17 @@ def sheet(trainer: GanTrainer, count: int = 48) -> Image.Image:
     return tile(images)
 
 
-def publish(trainer: GanTrainer, out: Path, seconds: float, source: str) -> None:
-    """Writes G_ema and D with what made them; only at the full resolution, since smaller networks are stages."""
+def publish(trainer: GanTrainer, out: Path, seconds: float, data: dict) -> None:
+    """Writes G_ema and D with what made them (`data`: the pictures); only at the full resolution, since smaller networks are stages."""
     if trainer.resolution != trainer.config.resolution:
         return
-    history = {"images_seen": trainer.seen, "seconds": round(seconds), "data": Path(source).name, "threads": torch.get_num_threads(),
+    history = {"images_seen": trainer.seen, "seconds": round(seconds), **data, "threads": torch.get_num_threads(),
                "machine": f"{platform.machine()}, {os.cpu_count()} cores, {trainer.device.type}", "torch": torch.__version__,
                "training": dataclasses.asdict(trainer.config), "history": trainer.history}
     checkpoints.save(out / "gan.safetensors", G=trainer.G_ema, D=trainer.D, metadata=history)
 
 
-def train_gan(trainer: GanTrainer, out: Path, source: str, minutes: float | None = None, save_every: float = 180.0, sheet_kimg: float = 4.0) -> None:
+def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None = None, save_every: float = 180.0, sheet_kimg: float = 4.0) -> None:
     """Trains until `config.kimg` or for `minutes`; checkpoints every `save_every` seconds, a sheet of samples every `sheet_kimg`.
 
     Only process 0 writes. Whatever ends it, the last whole checkpoint stays, and the same call goes on from there.
@@ -80,7 +73,7 @@ def train_gan(trainer: GanTrainer, out: Path, source: str, minutes: float | None
     def save() -> None:
         if first:
             checkpoints.save_training(file, {**trainer.state(), "seconds": seconds})
-            publish(trainer, out, seconds, source)
+            publish(trainer, out, seconds, data)
 
     def picture() -> None:
         if first:
@@ -125,11 +118,12 @@ def _gan(args: argparse.Namespace) -> None:
     out = Path(args.out)
     features = load_features(args.features) if args.features else None
     try:
-        images = open_images(args.images, config.resolution, args.scenes, progress=rank == 0)
+        images = open_images(args.images, config.resolution, args.scenes, rank == 0, args.part)
+        data = {"data": Path(args.images).name, "part": args.part, "images": len(images)}
         trainer = GanTrainer(config, images, features, device, rank, world)
         if args.start and not (out / "checkpoint.pt").exists():
             trainer.start_from(checkpoints.load_generator(args.start), checkpoints.load_discriminator(args.start))
-        train_gan(trainer, out, args.images, args.minutes, args.save_every, args.sheet_kimg)
+        train_gan(trainer, out, data, args.minutes, args.save_every, args.sheet_kimg)
     finally:
         if world > 1:
             torch.distributed.destroy_process_group()
@@ -182,6 +176,7 @@ def parser() -> argparse.ArgumentParser:
     gan.add_argument("--preset", choices=PRESETS, default="plain", help="'laptop' made the shipped weights")
     gan.add_argument("--features", help="weights of the feature network, for heads and pairs")
     gan.add_argument("--start", help="weights to begin with instead of random ones, such as data/weights/cat64.safetensors")
+    gan.add_argument("--part", choices=("train", "held_out"), help="of photographs, only one side of the split by file hash; all without it")
     gan.add_argument("--scenes", type=int, default=9216, help="how many scenes of Menagerie to render and keep")
     gan.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
     gan.add_argument("--sheet-kimg", type=float, default=4.0, help="kimg between sheets of samples")

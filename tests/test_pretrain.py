@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sketchgan import checkpoints, pairs, pretrain
+from sketchgan.datasets import split_of
 from sketchgan.encoder import Features
 from sketchgan.gan import GanConfig, GanTrainer, grow
 from sketchgan.menagerie import Menagerie, code_size
@@ -169,6 +170,10 @@ def test_command_line_trains_a_folder_and_goes_on(photos, tmp_path):
     longer = [v if v != "0.03" else "0.05" for v in FLAGS]
     pretrain.main(["gan", str(photos), "--out", str(out), "--growth", "8:0.01", "--augment", "color,translation", *longer])
     assert checkpoints.load_training(out / "checkpoint.pt")["seen"] == 52
+    half = tmp_path / "half"
+    pretrain.main(["gan", str(photos), "--out", str(half), "--part", "train", *FLAGS])
+    made = checkpoints.read_metadata(half / "gan.safetensors")
+    assert (made["data"], made["part"], made["images"]) == ("photos", "train", sum(split_of(f) == "train" for f in photos.iterdir()))
     with pytest.raises(SystemExit, match="another configuration"):
         pretrain.main(["gan", str(photos), "--out", str(out), *longer])
     with pytest.raises(SystemExit, match="no folder"):
