@@ -53,6 +53,7 @@ class GanConfig:
     heads_weight: float = 0.0               # weight of the feature heads in the generator's loss; 0 does without them
     d_weight: float = 1.0                   # weight of StyleGAN2's discriminator in it
     augment: str = ""                       # differentiable augmentation of what D sees ('color,translation,cutout' for few photos)
+    mirror: bool = False                    # real pictures turned left to right at random: twice as many of them
     bf16: bool = False                      # all but R1 in bfloat16, where the processor has it: up to twice as fast
     seed: int = 0                           # of everything random
 
@@ -104,6 +105,8 @@ class GanTrainer:
             raise ValueError(f"batch {config.batch} does not divide among {world} processes: choose a multiple of {world}")
         if (config.heads_weight or config.paired_kimg) and features is None:
             raise ValueError("feature heads and pairs need a feature network: train one with `python -m sketchgan.pretrain features` and pass it")
+        if config.paired_kimg and config.mirror:
+            raise ValueError("mirror and paired_kimg exclude each other: a mirrored scene has another code. Set one of them to 0")
         if config.paired_kimg and getattr(images, "code", None) is None:
             raise ValueError("paired_kimg needs images whose codes are known (a category of Menagerie): set it to 0 for photographs")
         self.config, self.images, self.device, self.rank, self.world = config, images, torch.device(device), rank, world
@@ -208,6 +211,8 @@ class GanTrainer:
         self._grow_if_due()
         index = torch.randint(len(self.images), (n,), generator=self.rng)
         real = self._small(self.images[index].to(self.device))
+        if c.mirror:                                        # never beside pairs: their code knows left from right
+            real = torch.where(torch.rand(n, 1, 1, 1, generator=self.rng).to(real.device) < 0.5, real.flip(3), real)
         playing = self.seen >= c.paired_kimg * 1000
         self._set_rates(playing)
         pairs = 0 if not c.paired_kimg else n if not playing else round(n * c.paired_share)
@@ -231,7 +236,7 @@ class GanTrainer:
             log["G"] = losses.g_nonsaturating(logits)
             loss = loss + c.d_weight * log["G"]
             if self.heads:
-                log["G_heads"] = sum(losses.g_hinge(h) for h in self.heads(self._levels(fake)))
+                log["G_heads"] = sum(losses.g_hinge(h) for h in self.heads(self._levels(self._augmented(fake))))
                 loss = loss + c.heads_weight * log["G_heads"]
         if pairs:
             log["pairs"] = self._pair_loss(paired, real[:pairs])
@@ -261,7 +266,7 @@ class GanTrainer:
             self._update(self.D_opt, self.D, c.r1_gamma / 2 * c.d_reg_every * log["r1"])
         if self.heads:
             with torch.no_grad():
-                seen_real, seen_fake = self._levels(real), self._levels(fake)
+                seen_real, seen_fake = self._levels(self._augmented(real)), self._levels(self._augmented(fake))
             log["D_heads"] = sum(losses.d_hinge(a, b) for a, b in zip(self.heads(seen_real), self.heads(seen_fake)))
             self._update(self.heads_opt, self.heads, log["D_heads"])
         return log
@@ -294,7 +299,7 @@ class GanTrainer:
 
     def load(self, state: dict) -> None:
         """Goes on from a `state`. Lengths and rates may change, and the change is kept in `history`; anything else raises ValueError."""
-        mine, theirs = asdict(self.config), dict(state.get("config", {}))
+        mine, theirs = asdict(self.config), {**asdict(GanConfig()), **state.get("config", {})}      # a field younger than the checkpoint had its default
         changed = {k: [theirs.get(k), v] for k, v in mine.items() if v != theirs.get(k)}
         self.history = list(state.get("history", [])) + ([{"seen": state["seen"], "changed": changed}] if changed else [])
         if differ := sorted(set(changed) - MAY_CHANGE):

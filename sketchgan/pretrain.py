@@ -1,4 +1,4 @@
-"""Trains everything that ships:  python -m sketchgan.pretrain {gan,sketcher,judge,features} --help
+"""Trains everything that ships:  python -m sketchgan.pretrain {gan,sketcher,judge,features,photo-judge} --help
 
     python -m sketchgan.pretrain features --out outputs/features.safetensors
     python -m sketchgan.pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
@@ -26,6 +26,7 @@ from .datasets import open_images, tile
 from .encoder import load_features
 from .gan import GanConfig, GanTrainer
 from .menagerie import CATEGORIES
+from .photo_judge import PhotoJudgeConfig, train_photo_judge
 
 # What made the shipped weights; every other choice is a flag away.
 PRESETS = {
@@ -155,6 +156,14 @@ def _add_fields(parser: argparse.ArgumentParser, config: type, skip: tuple[str, 
         parser.add_argument(f"--{f.name.replace('_', '-')}", type=kind, default=None, metavar=f.name.upper(), help=f"default {default}")
 
 
+def _photo_judge(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    chosen = {f.name: getattr(args, f.name) for f in dataclasses.fields(PhotoJudgeConfig) if getattr(args, f.name, None) is not None}
+    quality = train_photo_judge(args.photos, PhotoJudgeConfig(**chosen), args.out, args.minutes, args.device)
+    print(f"held-out accuracy {quality['clean']['accuracy']:.1%} on {quality['held_out']} photographs, "
+          f"{quality['degraded']['accuracy']:.1%} degraded; {args.out}")
+
+
 TEACHERS = {"sketcher": (teachers.SketcherConfig, teachers.train_sketcher, "photosketch.safetensors"),
             "judge": (teachers.JudgeConfig, teachers.train_judge, "judge.safetensors"),
             "features": (teachers.FeaturesConfig, teachers.train_features, "features.safetensors")}
@@ -195,6 +204,12 @@ def parser() -> argparse.ArgumentParser:
             chosen = {f.name: getattr(args, f.name) for f in dataclasses.fields(config) if getattr(args, f.name) is not None}
             train(config(**chosen), args.out, args.minutes, args.device)
         command.set_defaults(run=run)
+    command = commands.add_parser("photo-judge", help="a judge of photographs that lie in one folder for each pose")
+    command.add_argument("photos", help="the folder of folders")
+    command.add_argument("--out", default="outputs/photo_judge.safetensors", help="weights to write; an unfinished run lies beside them")
+    common(command)
+    _add_fields(command, PhotoJudgeConfig, skip=("categories", "scenes", "held_out", "scene_seed"))
+    command.set_defaults(run=_photo_judge)
     return root
 
 
