@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import churches, creatures, menagerie, raytrace
+from .hub import cache_folder
 
 SEED_GAN, SEED_SKETCHER, SEED_JUDGE, SEED_SKETCHES, SEED_EVALUATION = range(5)
 HELD_OUT = 0.2      # the share of photographs that nothing trains on
@@ -47,12 +48,6 @@ def tile(x: Tensor, cols: int = 8) -> Image.Image:
     x = torch.cat([x, x.new_full((rows * cols - len(x), *x.shape[1:]), 255)])
     x = x.reshape(rows, cols, *x.shape[1:]).permute(0, 3, 1, 4, 2)          # [rows,R,cols,R,3]
     return Image.fromarray(x.reshape(rows * x.shape[1], cols * x.shape[3], 3).contiguous().numpy())
-
-
-def cache_folder() -> Path:
-    """Where rendered scenes are kept: SKETCHGAN_CACHE, else the user's cache folder. It may be deleted at any time."""
-    root = os.environ.get("SKETCHGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchgan"
-    return Path(root)
 
 
 def _world_version() -> str:

@@ -1,0 +1,249 @@
+"""One file from the network, whole and checked or not there at all: resumed, timed out, redirected with care, verified.
+
+What can go wrong on the way is told apart. A connection that drops or stalls is tried again from where it stopped; a host that
+answers with something else (an error, a web page, another size) is left for the next mirror; a full disk ends it at once, and what has
+arrived stays for the next call. Proxies come from the environment (https_proxy, no_proxy), as everywhere in urllib.
+"""
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import time
+import urllib.request
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+TRIES, PAUSE = 4, 1.0              # attempts in a row that bring less than a megabyte; seconds before the second, doubling
+TIMEOUT = 30.0                     # seconds without a byte, or at less than a kilobyte a second, after which a connection has stalled
+MEGABYTE = 1 << 20
+# How each kind of file begins; '' is any.
+MAGIC = {"": (b"",), "zip": (b"PK\x03\x04",), "torch": (b"PK\x03\x04", b"\x80"), "ndjson": (b"{",)}
+
+
+class DownloadError(OSError):
+    """A file could not be had; the message says what was tried and what to do."""
+
+
+class _Local(DownloadError):
+    """The fault is on this side (a full disk): another mirror would not help."""
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a bounded number of redirects to http and https; never from a protected connection to an open one."""
+
+    max_redirections = 8
+
+    def redirect_request(self, request, file, code, message, headers, url):
+        """The request that follows, or DownloadError."""
+        old, new = urlsplit(request.full_url).scheme, urlsplit(url).scheme
+        if new not in ("http", "https") or (old, new) == ("https", "http"):
+            raise DownloadError(f"it redirects from {old} to {new} ({url}), which is not followed")
+        return super().redirect_request(request, file, code, message, headers, url)
+
+
+def sha256(path: str | Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check(path: Path, kind: str = "", size: int | None = None, digest: str | None = None) -> str:
+    """The sha256 of a file that must be of `kind` (a key of MAGIC), `size` and sha256 `digest`, each where known.
+
+    Raises:
+        DownloadError: if it is not, saying what it is instead.
+    """
+    with open(path, "rb") as file:
+        head = file.read(512)
+    _check_head(head, kind)
+    if size is not None and path.stat().st_size != size:
+        raise DownloadError(f"it has {path.stat().st_size:,} bytes instead of {size:,}")
+    if head.startswith(b"PK\x03\x04") and kind and not zipfile.is_zipfile(path):
+        raise DownloadError(f"it begins like a {kind} file and has no end: it was cut short")
+    found = sha256(path)
+    if digest is not None and found != digest:
+        raise DownloadError(f"its sha256 is {found} instead of {digest}")
+    return found
+
+
+def _check_head(head: bytes, kind: str) -> None:
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
+        raise DownloadError("a web page came instead of the file (an error, a login, or the question of a virus scanner)")
+    if not head.startswith(MAGIC[kind]):
+        raise DownloadError(f"it is no {kind} file: it begins with {head[:8]!r}")
+
+
+def download(urls: Sequence[str], path: Path, kind: str = "", size: int | None = None, digest: str | None = None,
+             progress: bool = True, timeout: float | None = None) -> dict:
+    """Fetch `path` from the first of `urls` that gives it; a partial file `path`.part is gone on with.
+
+    Args:
+        urls: http or https addresses of the same file, tried in order.
+        kind: what it must begin like, a key of MAGIC.
+        size, digest: its bytes and its sha256 in hexadecimal, where known.
+        timeout: seconds after which a silent connection has stalled.
+    Returns:
+        {url, size, sha256} of what came.
+    Raises:
+        DownloadError: with one reason for each address; the partial file stays where the reason was the connection.
+    """
+    partial, note = (path.with_name(path.name + end) for end in (".part", ".part.json"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    began, failures = _read(note).get("url"), []
+    for url in sorted(urls, key=lambda url: url != began):       # the mirror that has given a part goes on
+        transfer = _Transfer(url, partial, note, kind, size, digest, timeout or TIMEOUT)
+        try:
+            with tqdm(desc=path.name, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
+                transfer.run(bar)
+            try:
+                found = check(partial, kind, size, digest)
+            except DownloadError:
+                transfer.discard()                               # whole, and wrong: nothing to go on from
+                raise
+        except _Local:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            failures.append(f"  {url}: {getattr(error, 'reason', None) or error or type(error).__name__}")
+            continue
+        os.replace(partial, path)
+        note.unlink(missing_ok=True)
+        return {"url": url, "size": path.stat().st_size, "sha256": found}
+    raise DownloadError("no address gave it:\n" + "\n".join(failures))
+
+
+def _read(note: Path) -> dict:
+    try:
+        return json.loads(note.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+class _Transfer:
+    """One address and the partial file: `run` returns when all of it has arrived."""
+
+    def __init__(self, url: str, partial: Path, note: Path, kind: str, size: int | None, digest: str | None, timeout: float):
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise _Local(f"{url} is no http or https address")
+        self.url, self.partial, self.note, self.timeout = url, partial, note, timeout
+        self.kind, self.size, self.digest = kind, size, digest
+        self.opener = urllib.request.build_opener(_Redirects)
+
+    def have(self) -> int:
+        """Bytes that have arrived."""
+        return self.partial.stat().st_size if self.partial.exists() else 0
+
+    def discard(self) -> None:
+        """Forget what has arrived."""
+        self.partial.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    def run(self, bar: tqdm) -> None:
+        """Until it is whole; a connection that drops is tried again, while every few attempts bring something."""
+        idle, most = 0, self.have()
+        while True:
+            try:
+                return self.attempt(bar)
+            except HTTPError as error:
+                error.close()
+                if error.code == 416 and self.have():
+                    self.discard()                               # what we have is not a beginning of what is there now
+                elif error.code not in (408, 425, 429, 500, 502, 503, 504):
+                    raise DownloadError(f"the host answers {error.code} {error.reason}") from error
+                failure = f"the host answers {error.code} {error.reason}"
+            except DownloadError:
+                raise
+            except (OSError, http.client.HTTPException) as error:   # URLError, a dropped connection, a time-out
+                failure = str(getattr(error, "reason", None) or error or type(error).__name__)
+            idle, most = (0 if self.have() - most >= MEGABYTE else idle + 1), max(most, self.have())
+            if idle >= TRIES:
+                raise DownloadError(f"{failure}, {TRIES} times in a row with {self.have():,} bytes here; the next call goes on from there")
+            time.sleep(PAUSE * 2 ** (idle - 1) if idle else 0)
+
+    def validator(self) -> str | None:
+        """What the host must still have for the partial file to be a beginning of it; without one, a sha256 decides."""
+        note = _read(self.note)
+        strong = note.get("etag") if not str(note.get("etag") or "W/").startswith("W/") else None
+        return (strong or note.get("last_modified")) if note.get("url") == self.url else None
+
+    def attempt(self, bar: tqdm) -> None:
+        """One connection: ask for what is missing, write what comes."""
+        old = _read(self.note)
+        if not (self.validator() or (self.digest and old.get("url") == self.url)):
+            self.discard()
+        have = self.have()
+        headers = {"User-Agent": "sketchgan", "Accept-Encoding": "identity"}
+        if have:
+            headers |= {"Range": f"bytes={have}-"} | ({"If-Range": self.validator()} if self.validator() else {})
+        with self.opener.open(urllib.request.Request(self.url, headers=headers), timeout=self.timeout) as response:
+            start, total = self.accept(response, have, old)
+            head = response.read(512)
+            if start == 0:
+                _check_head(head, self.kind)
+                about = {"url": self.url, "etag": response.headers["ETag"], "last_modified": response.headers["Last-Modified"], "total": total}
+                self.note.write_text(json.dumps(about))
+            bar.total = total
+            bar.update(start - bar.n)
+            self.write(response, head, start, bar)
+        if total is not None and self.have() < total:
+            raise ConnectionError(f"the connection ended after {self.have():,} of {total:,} bytes")
+
+    def accept(self, response, have: int, old: dict) -> tuple[int, int | None]:
+        """Where the answer starts and the size of the whole, or DownloadError if it is not what was asked for."""
+        headers = response.headers
+        length = int(headers["Content-Length"]) if (headers["Content-Length"] or "").isdigit() else None
+        if response.status not in (200, 206) or headers["Content-Encoding"] not in (None, "identity"):
+            raise DownloadError(f"the host answers {response.status} with encoding {headers['Content-Encoding']}; wanted the plain file")
+        if headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+            raise DownloadError("a web page came instead of the file (an error, a login, or the question of a virus scanner)")
+        start, total = 0, length
+        if response.status == 206:
+            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers["Content-Range"] or "")
+            total = int(found[2]) if found and found[2] != "*" else old.get("total")
+            changed = old.get("etag") and headers["ETag"] and old["etag"] != headers["ETag"]
+            if not found or int(found[1]) != have or changed or (old.get("total") and total != old["total"]):
+                self.discard()
+                raise ConnectionError("the file changed at the host while it was fetched; starting again")
+            start = have
+        if self.size is not None and total is not None and total != self.size:
+            raise DownloadError(f"the host offers {total:,} bytes; wanted are {self.size:,}: it is another file")
+        free = shutil.disk_usage(self.partial.parent).free
+        if total is not None and total - start > free:
+            raise _Local(f"{self.partial.parent} has {free:,} bytes free and {total - start:,} are to come; make room, or move the cache (SKETCHGAN_CACHE)")
+        return start, total
+
+    def write(self, response, block: bytes, start: int, bar: tqdm) -> None:
+        """Append what comes to the partial file, or begin it anew where the host starts at 0."""
+        # Unbuffered, so that a full disk speaks here and a killed process leaves exactly what had arrived.
+        with open(self.partial, "r+b" if start else "wb", buffering=0) as file:
+            file.seek(start)
+            mark, since = time.monotonic(), 0
+            while block:
+                self.put(file, block)
+                bar.update(len(block))
+                since += len(block)
+                if time.monotonic() - mark > self.timeout:
+                    if since < 1024 * self.timeout:
+                        raise TimeoutError(f"the connection stalled: {since:,} bytes in {self.timeout:g} s")
+                    mark, since = time.monotonic(), 0
+                block = response.read1(1 << 16)
+            os.fsync(file.fileno())
+
+    def put(self, file, block: bytes) -> None:
+        """Write all of a block, or say that the disk does not take it."""
+        left = memoryview(block)
+        try:
+            while left:
+                left = left[file.write(left):]
+        except OSError as error:
+            raise _Local(f"could not write {self.partial}: {error.strerror}; make room, or move the cache (SKETCHGAN_CACHE). "
+                         f"What has arrived stays, and the next call goes on from there") from error
