@@ -1,7 +1,7 @@
-"""Metrics: how far apart two sets of pictures are, how many samples obey the sketches, and what diversity is left.
+"""Metrics of a customised generator: its samples, how many obey the sketches, and what diversity is left.
 
-Everything works on tensors of features or of images, so any feature extractor will do. Where none is named, it is our
-own judge (judge.py), never Inception, and numbers are comparable only among themselves.
+How far two sets of pictures are apart is measured in evaluation.py, from the functions in distances.py and the
+features of extractors.py.
 """
 
 import math
@@ -12,9 +12,10 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from .distances import frechet_distance, moments, precision_recall
+from .evaluation import Estimate
+from .extractors import features_of
 from .judge import Judge
-
-CHUNK = 1024  # rows of a distance matrix that exist at one time
 
 
 # ---------------------------------------------------------------------------------------------------------- samples
@@ -36,13 +37,6 @@ def sample(G: nn.Module, n: int, seed: int = 0, batch: int = 64, truncation_psi:
 
 
 @torch.no_grad()
-def features_of(judge: Judge, images: Tensor, batch: int = 128) -> Tensor:
-    """The judge's feature vectors [N, dim] of images [N, 3, H, W], on the CPU."""
-    device = next(judge.parameters()).device
-    return torch.cat([judge.features(x.to(device)).cpu() for x in images.split(batch)])
-
-
-@torch.no_grad()
 def satisfying_samples(G: nn.Module, judge: Judge, predicate: str, n: int, seed: int = 0, batch: int = 64,
                        most: int = 100_000) -> tuple[Tensor, float]:
     """The first n samples of a generator that show the predicate, and the share of all samples that do.
@@ -59,93 +53,10 @@ def satisfying_samples(G: nn.Module, judge: Judge, predicate: str, n: int, seed:
     return torch.cat(kept)[:n], count / drawn
 
 
-# -------------------------------------------------------------------------------------------------------- distances
-
-def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean [D] and covariance [D, D] of features [N, D], in double precision."""
-    if features.ndim != 2 or len(features) < 2:
-        raise ValueError(f"moments wants features [N, D] with N at least 2; got {tuple(features.shape)}.")
-    x = features.double()
-    return x.mean(0), torch.cov(x.T).reshape(x.shape[1], x.shape[1])
-
-
-def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)): the squared Frechet distance of two Gaussians.
-
-    Means [D] and covariances [D, D], as from `moments`. With Inception features this is FID (Heusel et al. 2017, equation
-    6); here the features are those of the judge. The trace of the root is the sum of the roots of the eigenvalues of
-    the symmetric C1^(1/2) C2 C1^(1/2), so no complex numbers arise.
-    """
-    values, vectors = torch.linalg.eigh(cov1.double())
-    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ cov2.double() @ root).clamp_min(0).sqrt().sum()
-    distance = (mean1 - mean2).double().square().sum() + cov1.trace() + cov2.trace() - 2 * cross
-    return max(0.0, distance.item())
-
-
-def kid(real: Tensor, fake: Tensor) -> float:
-    """Kernel distance of features [N, D] and [M, D]: the unbiased squared MMD with the kernel (x.y / D + 1)^3.
-
-    Binkowski et al. 2018, section 4 and equation 4, over all pairs rather than random subsets. May be slightly negative.
-    """
-    real, fake = real.double(), fake.double()
-
-    def total(x: Tensor, y: Tensor) -> float:
-        return sum((rows @ y.T / y.shape[1] + 1).pow(3).sum().item() for rows in x.split(CHUNK))
-
-    def off_diagonal(x: Tensor) -> float:
-        own = (x.square().sum(1) / x.shape[1] + 1).pow(3).sum().item()
-        return (total(x, x) - own) / (len(x) * (len(x) - 1))
-
-    return off_diagonal(real) + off_diagonal(fake) - 2 * total(real, fake) / (len(real) * len(fake))
-
-
-def neighbour_radii(features: Tensor, k: int) -> Tensor:
-    """The distance of each of the features [N, D] to its k-th nearest other one: [N]."""
-    if not 1 <= k < len(features):
-        raise ValueError(f"The {k}-th nearest neighbour needs at least {k + 1} feature vectors; got {len(features)}.")
-    # The nearest one is the vector itself, at distance 0: so k + 1.
-    return torch.cat([_distances(rows, features).kthvalue(k + 1, dim=1).values for rows in features.split(CHUNK)])
-
-
-def _distances(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances [N, M]. The exact form: the quick one by matrix products loses the small ones to rounding."""
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _covered(points: Tensor, centers: Tensor, radii: Tensor) -> Tensor:
-    """Which points [N, D] lie in a ball around any of the centers [M, D]: booleans [N]."""
-    return torch.cat([(_distances(rows, centers) <= radii).any(1) for rows in points.split(CHUNK)])
-
-
-def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """Share of fake features [M, D] within the manifold of the real ones [N, D], and the other way round.
-
-    A manifold is the union of balls around its vectors that reach to the k-th neighbour (Kynkaanniemi et al. 2019,
-    equations 1 and 2). Recall is the share of reality that the generator covers.
-    """
-    precision = _covered(fake, real, neighbour_radii(real, k)).double().mean().item()
-    recall = _covered(real, fake, neighbour_radii(fake, k)).double().mean().item()
-    return precision, recall
-
-
-def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, float]:
-    """Density and coverage (Naeem et al. 2020, equations 4 and 5): like precision and recall, but only around real
-    vectors, so that a few outliers among the fakes cannot raise them. Density may exceed 1."""
-    radii = neighbour_radii(real, k)
-    inside = torch.cat([_distances(rows, real) <= radii for rows in fake.split(CHUNK)])  # [M, N]
-    return inside.sum().item() / (k * len(fake)), inside.any(0).double().mean().item()
-
-
 # ----------------------------------------------------------------------------------------------------------- shares
 
-@dataclass(frozen=True)
-class Share:
+class Share(Estimate):
     """A share of samples, with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
     def __str__(self) -> str:
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
