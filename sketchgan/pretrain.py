@@ -26,12 +26,14 @@ from .datasets import open_images, tile
 from .encoder import load_features
 from .gan import GanConfig, GanTrainer
 from .menagerie import CATEGORIES
+from .sketch_embedding import SketchEmbeddingConfig, train_sketch_embedding
 from .photo_judge import PhotoJudgeConfig, train_photo_judge
 
 # What made the shipped weights; every other choice is a flag away.
 PRESETS = {
     "plain": {},
     "laptop": {"growth": {32: 16.0}, "paired_kimg": 56.0, "kimg": 67.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0, "heads_weight": 0.5},
+    "photos": {"growth": {32: 40.0}, "kimg": 110.0, "heads_weight": 0.5, "augment": "color,translation,cutout", "mirror": True},
 }
 
 
@@ -166,7 +168,8 @@ def _photo_judge(args: argparse.Namespace) -> None:
 
 TEACHERS = {"sketcher": (teachers.SketcherConfig, teachers.train_sketcher, "photosketch.safetensors"),
             "judge": (teachers.JudgeConfig, teachers.train_judge, "judge.safetensors"),
-            "features": (teachers.FeaturesConfig, teachers.train_features, "features.safetensors")}
+            "features": (teachers.FeaturesConfig, teachers.train_features, "features.safetensors"),
+            "sketch-embedding": (SketchEmbeddingConfig, train_sketch_embedding, "sketch_embedding.safetensors")}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -182,7 +185,7 @@ def parser() -> argparse.ArgumentParser:
     gan = commands.add_parser("gan", help="a StyleGAN2 from a category of Menagerie or a folder of pictures")
     gan.add_argument("images", help=f"{', '.join(CATEGORIES)}, or a folder")
     gan.add_argument("--out", required=True, help="folder for checkpoint, samples and weights")
-    gan.add_argument("--preset", choices=PRESETS, default="plain", help="'laptop' made the shipped weights")
+    gan.add_argument("--preset", choices=PRESETS, default="plain", help="'laptop' made the shipped cat and horse, 'photos' is for a few thousand photographs and made the hands")
     gan.add_argument("--features", help="weights of the feature network, for heads and pairs")
     gan.add_argument("--start", help="weights to begin with instead of random ones, such as data/weights/cat64.safetensors")
     gan.add_argument("--part", choices=("train", "held_out"), help="of photographs, only one side of the split by file hash; all without it")

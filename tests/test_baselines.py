@@ -1,0 +1,56 @@
+"""Baselines find what is nearest, in a world where that is known."""
+import pytest
+import torch
+
+from sketchgan import baselines
+from sketchgan.metrics import sample
+from sketchgan.sketch_embedding import SketchEmbedding
+from sketchgan.stylegan2 import Generator
+
+
+@pytest.fixture(scope="module")
+def G():
+    torch.manual_seed(0)
+    return Generator(8, z_dim=8, w_dim=8, num_mapping=2, channels={4: 8, 8: 8}).eval()
+
+
+class Dark(torch.nn.Module):
+    """F: ink where the red channel is dark."""
+
+    batch_stats = False
+
+    def __init__(self):
+        super().__init__()
+        self.anchor = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, images):
+        return torch.where(images[:, :1] < 0, -1.0, 1.0)
+
+
+def test_the_nearest_of_the_pool_come_back_nearest_first(G):
+    redness = lambda images: -images[:, 0].mean((1, 2))
+    found = baselines.retrieve(G, redness, n=5, pool=150, batch=4, progress=False)
+    pool = torch.cat([sample(G, min(64, 150 - start), seed=1_000_000 * (1 + start // 64), batch=4) for start in range(0, 150, 64)])
+    expected = redness(pool).sort()
+    torch.testing.assert_close(found.distances, expected.values[:5])
+    torch.testing.assert_close(found.images, pool[expected.indices[:5]])
+    with pytest.raises(ValueError, match="pool of 4 samples to choose 5"):
+        baselines.retrieve(G, redness, n=5, pool=4)
+
+
+def test_by_chamfer_counts_the_nearest_sketch():
+    images = torch.ones(2, 3, 12, 12)
+    images[0, 0, :, 3] = images[1, 0, :, 9] = -1
+    sketches = torch.ones(2, 1, 12, 12)
+    sketches[0, 0, :, 4] = sketches[1, 0, :, 11] = -1
+    torch.testing.assert_close(baselines.by_chamfer(Dark(), sketches)(images), torch.tensor([1.0, 2.0]))
+    torch.testing.assert_close(baselines.by_chamfer(Dark(), sketches[1:])(images), torch.tensor([2.0, 2.0]))  # a sixth of 12
+
+
+def test_by_embedding_is_one_minus_the_cosine():
+    torch.manual_seed(0)
+    network = SketchEmbedding(widths=(4, 4), dim=3).eval()
+    images, sketches = torch.rand(5, 3, 16, 16) * 2 - 1, torch.rand(2, 1, 16, 16) * 2 - 1
+    with torch.no_grad():
+        cosine = torch.nn.functional.cosine_similarity(network.photos(images)[:, None], network.sketches(sketches)[None], dim=2)
+    torch.testing.assert_close(baselines.by_embedding(network, sketches)(images), 1 - cosine.amax(1))
