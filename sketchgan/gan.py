@@ -7,7 +7,7 @@ the generator. Three helps are options of the configuration, and data/README.md 
 - heads: small patch discriminators on frozen features (Sauer et al. 2021), which see from the first step on;
 - pairs: a scene of Menagerie is drawn from a normal code, so for it the answer to z = [code, rest] is known: the mapping network is
   taught what z means, and *paired* images are regressed onto their scenes (as in GLO, Bojanowski et al. 2018, but with known
-  codes). This teaches shapes before the game refines them. Photographs have no code; for them it is off.
+  codes). This teaches shapes before the game refines them. Photographs take their principal components for a code.
 """
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class GanConfig:
     heads_weight: float = 0.0               # weight of the feature heads in the generator's loss; 0 does without them
     d_weight: float = 1.0                   # weight of StyleGAN2's discriminator in it
     augment: str = ""                       # differentiable augmentation of what D sees ('color,translation,cutout' for few photos)
-    mirror: bool = False                    # real pictures turned left to right at random: twice as many of them
+    mirror: bool = False                    # photographs: each is also shown turned left to right
+    code_dims: int = 48                     # photographs: numbers of the code that pairs give them (pairs.CodedPhotos)
     bf16: bool = False                      # all but R1 in bfloat16, where the processor has it: up to twice as fast
     seed: int = 0                           # of everything random
 
@@ -105,10 +106,8 @@ class GanTrainer:
             raise ValueError(f"batch {config.batch} does not divide among {world} processes: choose a multiple of {world}")
         if (config.heads_weight or config.paired_kimg) and features is None:
             raise ValueError("feature heads and pairs need a feature network: train one with `python -m sketchgan.pretrain features` and pass it")
-        if config.paired_kimg and config.mirror:
-            raise ValueError("mirror and paired_kimg exclude each other: a mirrored scene has another code. Set one of them to 0")
         if config.paired_kimg and getattr(images, "code", None) is None:
-            raise ValueError("paired_kimg needs images whose codes are known (a category of Menagerie): set it to 0 for photographs")
+            raise ValueError("paired_kimg needs images with codes: a category of Menagerie, or photographs in pairs.CodedPhotos")
         self.config, self.images, self.device, self.rank, self.world = config, images, torch.device(device), rank, world
         self.features = features.to(device).eval().requires_grad_(False) if features else None
         self.seen, self.iteration, self.history, self.taught = 0, 0, [], False
@@ -206,13 +205,11 @@ class GanTrainer:
         c, n = self.config, self.config.batch // self.world
         if not self.taught and c.paired_kimg:
             self.taught = True
-            teach_mapping(self.G, self.images.category, seed=c.seed)
+            teach_mapping(self.G, self.images.category, self.images.code.shape[1], seed=c.seed)
             self.G_ema.load_state_dict(self.G.state_dict())
         self._grow_if_due()
         index = torch.randint(len(self.images), (n,), generator=self.rng)
         real = self._small(self.images[index].to(self.device))
-        if c.mirror:                                        # never beside pairs: their code knows left from right
-            real = torch.where(torch.rand(n, 1, 1, 1, generator=self.rng).to(real.device) < 0.5, real.flip(3), real)
         playing = self.seen >= c.paired_kimg * 1000
         self._set_rates(playing)
         pairs = 0 if not c.paired_kimg else n if not playing else round(n * c.paired_share)

@@ -1,14 +1,19 @@
-"""Pairs: for a scene of Menagerie, the z whose picture it should be, and a mapping network that knows what z means.
+"""Pairs: pictures with the z they should have, and a mapping network that knows what z means.
 
 A scene is drawn from a normal code, and z is normal too, so z may be read as a code: z = [code, rest]. StyleGAN2 looks at
 the direction of z alone (PixelNorm), so `rest` gets the length that makes z's own length the usual one, and nothing of
 the code is lost. The mapping network can then be taught, without a single picture, to turn z into a linear description of
 the scene: what is left for the synthesis network is to draw it.
+
+Photographs have no code. They are given one: their whitened principal components, as those who first learnt a generator
+from pairs did (GLO, Bojanowski et al. 2018, section 3). Components of pixels are uncorrelated and of variance 1, nearly
+what z is.
 """
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .menagerie import PARAMETERS, code_size, parameters
 from .stylegan2 import Generator
@@ -43,16 +48,44 @@ def describe(category: str, code: Tensor) -> Tensor:
     return torch.cat([*columns.values(), *turned], 1)
 
 
-def teach_mapping(G: Generator, category: str, steps: int = 6000, batch: int = 384, lr: float = 25.0, seed: int = 0) -> float:
-    """Trains G's mapping network so that w is a random rotation of the scene's description; returns the unexplained share of variance.
+class CodedPhotos:
+    """A data set of photographs whose `code [N,dims]` is made from the pictures; mirrored, each stands in it twice.
+
+    images: a data set, `images[index [B]] -> [B,3,R,R]` in [-1,1], with `len`. dims: of the code, below the z_dim it is for.
+    Raises ValueError if there are too few pictures to tell `dims` components.
+    """
+
+    category = None         # no scene: w is taught to be the code itself, turned
+
+    def __init__(self, images, dims: int = 48, mirror: bool = True):
+        self.images, self.mirror = images, mirror
+        if len(self) <= dims:
+            raise ValueError(f"{len(self)} pictures have no {dims} principal components: give more pictures, or choose smaller dims")
+        parts = torch.arange(len(self)).split(256)
+        small = torch.cat([functional.adaptive_avg_pool2d(self[part], 16).flatten(1) for part in parts])        # [N,768]
+        left, _, _ = torch.linalg.svd(small - small.mean(0), full_matrices=False)
+        self.code = left[:, :dims] * len(self) ** 0.5
+
+    def __len__(self) -> int:
+        return len(self.images) * (2 if self.mirror else 1)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        x = self.images[index % len(self.images)]
+        return torch.where((index >= len(self.images))[:, None, None, None], x.flip(3), x)
+
+
+def teach_mapping(G: Generator, category: str | None, code_dim: int | None = None, steps: int = 6000, batch: int = 384, lr: float = 25.0, seed: int = 0) -> float:
+    """Trains G's mapping network so that w is a random rotation of the scene's description (of a photograph: of its code of
+    `code_dim` numbers); returns the unexplained share of variance.
 
     `lr` is large because the mapping network's weights are stored a hundred times larger than they act (LR_MUL_MAPPING).
     """
     rng = torch.Generator().manual_seed(seed)
-    k = code_size(category)
+    k = code_size(category) if category else code_dim
     if k >= G.z_dim:
-        raise ValueError(f"z_dim {G.z_dim} leaves no room beside a {category}'s code of {k} numbers: use at least {k + 8}")
-    sample = describe(category, torch.randn(4, k, generator=rng))
+        raise ValueError(f"z_dim {G.z_dim} leaves no room beside a {category or 'photograph'}'s code of {k} numbers: use at least {k + 8}")
+    description = lambda code: describe(category, code) if category else code
+    sample = description(torch.randn(4, k, generator=rng))
     mix = torch.linalg.qr(torch.randn(max(G.w_dim, sample.shape[1]), min(G.w_dim, sample.shape[1]), generator=rng))[0]
     mix = mix if sample.shape[1] > G.w_dim else mix.T                      # [M,w_dim], orthonormal on its smaller side
     optimizer = torch.optim.Adam(G.style.parameters(), lr, (0.9, 0.99))
@@ -62,7 +95,7 @@ def teach_mapping(G: Generator, category: str, steps: int = 6000, batch: int = 3
             group["lr"] = lr * min(1.0, step / 100 + 0.01) * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / steps)).item())
         z = torch.randn(batch, G.z_dim, generator=rng)
         z = z * (G.z_dim / z.square().sum(1, keepdim=True)).sqrt()
-        wanted = describe(category, z[:, :k]) @ mix
+        wanted = description(z[:, :k]) @ mix
         loss = (G.style(z.to(G.input.input.device)).cpu() - wanted).square().mean()
         optimizer.zero_grad()
         loss.backward()

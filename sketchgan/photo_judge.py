@@ -65,10 +65,10 @@ def jiggle(images: Tensor, config: PhotoJudgeConfig, random: Generator) -> Tenso
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def photo_judge_loss(judge: Judge, images: Tensor, labels: Tensor, config: PhotoJudgeConfig, device: str) -> LossOf:
+def photo_judge_loss(judge: Judge, photos: datasets.ImageFolder, labels: Tensor, config: PhotoJudgeConfig, device: str) -> LossOf:
     """Binary cross entropy of every pose, and cross entropy of the name; spoiled pictures have no name and no pose."""
     def loss_of(indices: Tensor, random: Generator) -> dict[str, Tensor]:
-        x = jiggle(datasets.to_float(images[indices]).to(device), config, random)
+        x = jiggle(photos[indices].to(device), config, random)
         spoiled = torch.rand(len(indices), generator=random) < config.spoiled
         x = torch.where(spoiled[:, None, None, None].to(device), spoil(x, random), x)
         outputs = judge.outputs(degrade_photo(x, random))
@@ -82,11 +82,11 @@ def photo_judge_loss(judge: Judge, images: Tensor, labels: Tensor, config: Photo
 
 
 @torch.no_grad()
-def evaluate_photo_judge(judge: Judge, images: Tensor, labels: Tensor, config: PhotoJudgeConfig, device: str) -> dict:
+def evaluate_photo_judge(judge: Judge, photos: datasets.ImageFolder, labels: Tensor, config: PhotoJudgeConfig, device: str) -> dict:
     """Held-out quality: 'accuracy' of the likeliest pose, 'confusion' [true positive, false positive, false negative,
     true negative] by pose at probability 0.5, clean and degraded; 'refused', the share of spoiled pictures without name."""
     random = step_generator(config.seed, -2)
-    clean, quality = datasets.to_float(images), {"held_out": len(images)}
+    clean, quality = photos[torch.arange(len(photos))], {"held_out": len(photos)}
     for condition, x in (("clean", clean), ("degraded", degrade_photo(clean, random))):
         judged = in_batches(judge, x, device)
         score = torch.stack([judged[name] for name in judge.predicates], 1)
@@ -111,7 +111,7 @@ def train_photo_judge(photos: str | Path, config: PhotoJudgeConfig, out: str | P
         raise ValueError(f"the parts have other folders ({names} to train on, {others} held out): give more photographs of each pose")
     build = lambda: Judge((Path(photos).name,), (), tuple(predicate_of(name) for name in names), config.widths, config.dim)
     judge = seeded(build, config).to(device)
-    images = train(judge, photo_judge_loss(judge, taught.images, labels, config, device), len(taught), config, Path(out), minutes)
-    quality = evaluate_photo_judge(judge.eval(), held_out.images, truth, config, device)
+    images = train(judge, photo_judge_loss(judge, taught, labels, config, device), len(taught), config, Path(out), minutes)
+    quality = evaluate_photo_judge(judge.eval(), held_out, truth, config, device)
     publish(judge, config, Path(out), images, quality)
     return quality

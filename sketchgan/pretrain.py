@@ -26,14 +26,16 @@ from .datasets import open_images, tile
 from .encoder import load_features
 from .gan import GanConfig, GanTrainer
 from .menagerie import CATEGORIES
-from .sketch_embedding import SketchEmbeddingConfig, train_sketch_embedding
+from .pairs import CodedPhotos
 from .photo_judge import PhotoJudgeConfig, train_photo_judge
+from .sketch_embedding import SketchEmbeddingConfig, train_sketch_embedding
 
 # What made the shipped weights; every other choice is a flag away.
 PRESETS = {
     "plain": {},
     "laptop": {"growth": {32: 16.0}, "paired_kimg": 56.0, "kimg": 67.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0, "heads_weight": 0.5},
-    "photos": {"growth": {32: 40.0}, "kimg": 110.0, "heads_weight": 0.5, "augment": "color,translation,cutout", "mirror": True},
+    "photos": {"growth": {32: 16.0}, "paired_kimg": 48.0, "kimg": 110.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0,
+               "heads_weight": 0.3, "augment": "color,translation,cutout", "mirror": True},
 }
 
 
@@ -123,6 +125,8 @@ def _gan(args: argparse.Namespace) -> None:
     try:
         images = open_images(args.images, config.resolution, args.scenes, rank == 0, args.part)
         data = {"data": Path(args.images).name, "part": args.part, "images": len(images)}
+        if args.images not in CATEGORIES and (config.mirror or config.paired_kimg):
+            images = CodedPhotos(images, config.code_dims, config.mirror)
         trainer = GanTrainer(config, images, features, device, rank, world)
         if args.start and not (out / "checkpoint.pt").exists():
             trainer.start_from(checkpoints.load_generator(args.start), checkpoints.load_discriminator(args.start))

@@ -59,7 +59,7 @@ def test_growing_keeps_the_picture_and_the_shared_layers():
 
 @pytest.mark.parametrize("extra", [{}, dict(paired_kimg=0.016, heads_weight=0.5)], ids=["plain", "pairs and heads"])
 def test_resume_is_exact_at_every_stage(extra, tmp_path, monkeypatch):
-    monkeypatch.setattr("sketchgan.gan.teach_mapping", lambda G, category, seed: pairs.teach_mapping(G, category, steps=3, batch=8, seed=seed))
+    monkeypatch.setattr("sketchgan.gan.teach_mapping", lambda G, category, dims, seed: pairs.teach_mapping(G, category, dims, steps=3, batch=8, seed=seed))
     config = GanConfig(**TINY, **extra)
     make = lambda: GanTrainer(config, Noise(), features())
     straight, losses = make(), []
@@ -116,6 +116,34 @@ def test_mapping_learns_what_z_means():
     assert long < 0.85 * short and long < 0.8
     with pytest.raises(ValueError, match="z_dim"):
         pairs.teach_mapping(Generator(8, 16, 16, 2, {4: 4, 8: 4}), "cat")
+
+
+class Photos:
+    """40 pictures of a bright square somewhere, as a data set."""
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        x = torch.full((len(index), 3, 32, 32), -0.8)
+        for row, i in zip(x, index.tolist()):
+            row[:, (i % 5) * 4:(i % 5) * 4 + 10, (i // 5) * 2:(i // 5) * 2 + 9] = 0.8
+        return x
+
+
+def test_photographs_get_codes_that_tell_them_apart():
+    photos = pairs.CodedPhotos(Photos(), dims=30, mirror=True)
+    assert len(photos) == 80 and photos.code.shape == (80, 30)
+    assert torch.allclose(photos.code.T @ photos.code / 80, torch.eye(30), atol=1e-3)               # uncorrelated, variance 1
+    index = torch.tensor([3, 43])
+    assert torch.equal(photos[index][1], photos[index][0].flip(2)) and len(pairs.CodedPhotos(Photos(), 12, mirror=False)) == 40
+    apart = torch.cdist(photos.code, photos.code) + 1e9 * torch.eye(80)
+    assert apart.min() > 0.5, "two different pictures share a code"
+    with pytest.raises(ValueError, match="principal components"):
+        pairs.CodedPhotos(Photos(), dims=80)
+    torch.manual_seed(0)
+    G = Generator(8, 20, 16, 2, {4: 4, 8: 4})
+    assert pairs.teach_mapping(G, None, 12, steps=400, batch=128) < 0.5
 
 
 def test_starting_from_weights_begins_with_their_pictures():
