@@ -1,217 +1,325 @@
-"""A window on a training that runs, for Jupyter: samples, losses, progress; start, pause, stop."""
+"""A window on a training that runs, for Jupyter: what it makes now, what it made before, and knobs to steer it by."""
 
-import copy
+import contextlib
+import html
 import sys
 import threading
-import time
-import traceback
-from pathlib import Path
 
 import torch
 
 from . import plotting
-from .controls import Controls
-from .customize import CustomizeConfig, Run
+from .customize import same
+from .session import Allowance, open_session
+from .sketches import SketchError
 from .widgets import button, clock, grid, w
 
-NOW, NEAREST = "<b>now</b>: the same z and the same noise", "<b>nearest</b> samples of the original so far"
-_running = None                 # one training at a time in a kernel: two would fight for the cores, or for one file
+NEAREST = "<b>nearest</b> samples of the original so far: this is where the search for your sketches stands"
+NOW = "<b>now</b>: the same z and the same noise"
+AUGMENTATIONS = {"none": "", "move": "translation", "move, cut out": "translation,cutout", "more": "translation,cutout,upscale"}
+MEASURES = {"distance": "px from the sketches", "share": "share found by the judge"}
+WIDE = "800px"                  # fits a notebook in a window of 900
+ORIGINAL = object()             # the left end of the history
 
 
 class LiveTraining(w.VBox):
-    """Runs `customize` and shows it: samples of fixed z and noise, losses, progress; start, pause, stop at any time.
+    """Runs `customize` and shows it: samples of fixed z and noise, curves, history, knobs; start, pause, stop, go on.
 
-        live = LiveTraining(G, D, F, sketches, minutes=3, checkpoint="outputs/training.pt")
+        live = LiveTraining(G, D, F, pad=pad, minutes=3, checkpoint="outputs/training.pt")
         display(live); live.start()
         live.join()         waits for the end and raises the error of a training that failed
-        live.result         the customised generator, a copy
+        live.result         the customised generator, a copy: the newest state, or the one chosen in the history
 
-    G, D, F, sketches, images, config: as for `customize`. minutes: of work, after which it stops, but never in the
-    warm start, half of which would be worth nothing; None trains config.iterations. checkpoint: a file from which the
-    next LiveTraining, or Start after Stop, picks up again; fresh=True begins anew. pad: a SketchPad whose changes reach
-    the training while it runs. mode: 'thread' trains in the background, so that buttons and other cells stay alive;
-    'cell' trains inside the cell and stops at an interrupt, for Colab, which shows nothing from threads; 'auto'
-    chooses. samples: how many are shown.
+    G, D, F, sketches, images, config: as for `customize`. pad: a SketchPad; what is drawn on it goes before `sketches`,
+    and each change reaches the training while it runs. minutes: of work, after which it stops, but never in the warm
+    start, half of which would be worth nothing; None trains config.iterations. checkpoint: a file to go on from. A cell
+    that is run again finds its training there, running or ended; a new kernel goes on from the file; fresh (True, False,
+    None): see `open_session`. judge, predicate: shows the share of samples that the judge finds so. mode: 'thread' trains
+    in the background, so that buttons and other cells stay alive; 'cell' trains inside the cell and stops at an
+    interrupt, for Colab, which shows nothing from threads; 'auto' chooses. samples: how many are shown.
     """
 
-    def __init__(self, G, D, F, sketches, images=None, config=None, minutes=None, checkpoint=None, fresh=False,
-                 pad=None, mode="auto", samples=8):
+    def __init__(self, G, D, F, sketches=None, images=None, config=None, minutes=None, checkpoint=None, fresh=None,
+                 pad=None, judge=None, predicate=None, mode="auto", samples=8):
         if mode not in ("auto", "thread", "cell"):
             raise ValueError(f"mode={mode!r} is not known; choose 'auto', 'thread' or 'cell'")
-        self.mode = mode if mode != "auto" else "cell" if "google.colab" in sys.modules else "thread"
-        self.config = config or CustomizeConfig()
-        self.networks, self.images, self.first_sketches = (G, D, F), images, sketches
-        self.minutes, self.checkpoint = minutes, Path(checkpoint) if checkpoint else None
-        self.controls = Controls(sketches=sketches)
-        self.error, self.losses, self.iteration = None, [], 0
-        self._thread, self._result, self._next_view = None, None, 0.0
-        if fresh and self.checkpoint:
-            _stop_running()
-            self.checkpoint.unlink(missing_ok=True)
-        self.z = torch.randn(samples, G.z_dim, generator=torch.Generator().manual_seed(self.config.seed))
-        self._make_widgets(self._samples(G))
+        colab = sys.modules.get("google.colab")
+        if colab:                                           # without this Colab shows no widget that is not its own
+            from google.colab import output
+            output.enable_custom_widget_manager()
+        self.mode = mode if mode != "auto" else "cell" if colab else "thread"
+        drawn = sketches_on(pad, G.resolution)
+        self.session = session = open_session(G, D, F, sketches if drawn is None else drawn, images, config, minutes,
+                                              checkpoint, fresh, judge, predicate)
+        self.z = torch.randn(samples, G.z_dim, generator=torch.Generator().manual_seed(session.config.seed))
+        self._frames, self._curves = Allowance(0.1, 0.25), Allowance(0.05, 1.0)
+        self._shown = self._original = self._sample(G)
+        self._live = self._original, NOW
+        self._lock, self._looked, self._moving = threading.RLock(), None, False
+        self._make_widgets()
+        session.on_step, session.on_end = self._follow, self._ended
         if pad is not None:
             pad.on_change(self._take_sketches)
+        self._show_state()
 
-    def _make_widgets(self, before):
-        self.start_button = button("Start", "Start training, or go on from the last checkpoint", self.start, style="success")
+    def _make_widgets(self):
+        self.start_button = button("Start", "Start training, or go on where it was", self._start, style="success")
         self.pause_button = button("Pause", "Hold training, and go on at the next click", self.pause)
         self.stop_button = button("Stop", "End training after the present step and keep the result",
-                                   lambda: self.stop(wait=False), style="danger")
+                                  lambda: self.stop(wait=False), style="danger")
+        self.outlines = w.ToggleButton(description="Outlines", tooltip="Show how F draws each sample, below it",
+                                       layout=w.Layout(width="auto"))
         self.bar = w.FloatProgress(value=0, min=0, max=1, description="progress", layout=w.Layout(width="100%"),
                                    tooltip="Share of the training that is done")
-        self.status = w.Label("ready")
-        self.before, self.now = w.Image(value=before, format="png"), w.Image(value=before, format="png")
+        self.status, self.trouble = w.HTML(), w.HTML()
+        self.before, self.now = (w.Image(format="png", layout=w.Layout(width="100%")) for _ in range(2))
         self.caption = w.HTML(NOW)
-        self.curve = w.Image(format="png", layout=w.Layout(display="none"))
+        self.scrub = w.IntSlider(0, 0, 0, description="history", readout=False, layout=w.Layout(flex="1 1 300px"),
+                                 tooltip="Go back to earlier states of this training; the right end is now")
+        self.use_button = button("Use this one", "Make the state shown above the result", self.use)
+        self.choice = w.HTML()
+        self.l_image = w.FloatSlider(0.7, min=0, max=3, step=0.05, description="l_image", continuous_update=False,
+                                     tooltip="How strongly colours, textures and variety are held; 0 lets go of them")
+        self.augment = w.SelectionSlider(options=list(AUGMENTATIONS.items()), description="augment",
+                                         continuous_update=False,
+                                         tooltip="How the sketches are moved about, so that few of them are not learnt by heart")
+        self.curves = [w.Image(format="png", layout=w.Layout(display="none", max_width="100%")) for _ in range(2)]
+        self._show_terms()
+        self.outlines.observe(lambda _: self._toggled(), "value")
+        self.scrub.observe(self._scrubbed, "value")
+        self.l_image.observe(lambda change: self._wish(l_image=change.new), "value")
+        self.augment.observe(lambda change: self._wish(augment=change.new), "value")
+        row = lambda *children: w.HBox(children, layout=w.Layout(flex_flow="row wrap", align_items="center"))
         buttons = [self.start_button, self.pause_button, self.stop_button] if self.mode == "thread" else []
-        super().__init__([w.HBox([*buttons, self.status]), self.bar,
-                          w.HTML("<b>before</b>: samples of the original"), self.before, self.caption, self.now, self.curve])
+        super().__init__([row(*buttons, self.outlines, self.status), self.bar, self.trouble,
+                          w.HTML("<b>before</b>: samples of the original"), self.before, self.caption, self.now,
+                          row(self.scrub, self.use_button, self.choice), row(self.l_image, self.augment), row(*self.curves)],
+                         layout=w.Layout(max_width=WIDE))
 
     # ---- what programs and buttons use
 
-    @property
-    def running(self):
-        """Whether training is under way (paused counts)."""
-        return self._thread is not None and self._thread.is_alive()
-
-    @property
-    def result(self):
-        """A copy of the customised generator, in evaluation mode, once training has stopped."""
-        if self.running:
-            raise RuntimeError("training still runs; press Stop, or wait with live.join(), and ask for live.result again")
-        if self._result is None:
-            raise RuntimeError("there is no result yet; run live.start(), and live.join() to wait for it")
-        return self._result
+    running = property(lambda self: self.session.running, doc="Whether training is under way (paused counts).")
+    result = property(lambda self: self.session.result, doc="A copy of the customised generator: see `Session.result`.")
+    controls = property(lambda self: self.session.controls, doc="The `Controls` of the training.")
+    iteration = property(lambda self: self.session.iteration, doc="Iterations done.")
+    history = property(lambda self: self.session.history, doc="The `History`: snapshots, losses, measures.")
+    losses = property(lambda self: self.session.history.losses, doc="(iteration, losses by name), in order.")
+    error = property(lambda self: self.session.error, doc="Traceback of a training that failed, or None.")
 
     def start(self):
         """Begins or goes on; does nothing if it runs already. In mode 'cell', returns when training has ended."""
-        global _running
-        if self.running:
-            return
-        _stop_running()
-        _running = self
-        self.controls.stop = self.controls.pause = False
-        self.pause_button.description, self.error = "Pause", None
+        self.pause_button.description, self.trouble.value = "Pause", ""
+        self.session.start(here=self.mode == "cell")
         if self.mode == "cell":
-            self._train()
             self.join()
-        else:
-            self._thread = threading.Thread(target=self._train, daemon=True, name="LiveTraining")
-            self._thread.start()
+
+    def _start(self):
+        """The button: a training whose minutes are over gets as many again."""
+        session = self.session
+        if not session.running and session.minutes and session.seconds >= 60 * session.minutes:
+            session.minutes += session.minutes_given
+        self.start()
 
     def pause(self):
         """Holds a training that runs, or lets a held one go on."""
         if self.running:
             self.controls.pause = not self.controls.pause
             self.pause_button.description = "Go on" if self.controls.pause else "Pause"
+            if self.controls.pause:
+                self._say("pausing after the present step")
 
     def stop(self, wait=True):
         """Ends training after the present step; `wait` returns only then."""
-        self.controls.stop = True
-        if wait and self.running and self._thread is not threading.current_thread():
-            self._thread.join()
+        if self.running:
+            self._say("stopping after the present step")
+        self.session.stop(wait)
 
     def join(self):
-        """Waits for the end of training; raises RuntimeError with its traceback if it failed."""
-        if self._thread is not None:
-            self._thread.join()
-        if self.error:
-            raise RuntimeError(f"training failed:\n{self.error}")
+        """Waits for the end of training; raises RuntimeError with its traceback, and what to do, if it failed."""
+        self.session.join()
 
-    # ---- the thread
+    def use(self):
+        """Makes the state that the slider shows the result; at its right end, that is the newest."""
+        if self._looked is not ORIGINAL:
+            self.history.choose(self._looked)
+            self._show_choice()
 
-    def _train(self):
-        """Trains until done, stopped or failed; an exception in a thread is invisible, so it is kept and shown."""
-        run = None
-        try:
-            resume = self.checkpoint if self.checkpoint and self.checkpoint.exists() else None
-            # A checkpoint brings its own sketches; those of this call, if they are others, come through the controls.
-            run = Run(*self.networks, None if resume else self.first_sketches, self.images, self.config, self.controls,
-                      resume, self.checkpoint)
-            if resume:
-                self.status.value = f"going on from iteration {run.state.iteration}"
-            else:
-                self.losses.clear()
-            if not self._time_over(run.seconds):
-                for step in run.steps():
-                    self._watch(step)
-            self._end("done" if self._fraction(run.state.iteration, run.seconds) >= 1 else "stopped", run)
-        except KeyboardInterrupt:                           # mode 'cell': the interrupt button is its Stop
-            self._end("stopped", run)
-        except Exception as error:
-            self.error = traceback.format_exc()
-            self.status.value = f"failed: {error}"
-            if resume and isinstance(error, ValueError):
-                self.error += f"\nIt tried to go on from {self.checkpoint}; pass fresh=True to begin anew."
-        finally:
-            if run is not None:
-                self._result = copy.deepcopy(run.state.G_shown).eval()
+    # ---- what happens on the thread that trains
 
-    def _watch(self, step):
-        """Notes a step; shows it if the view is due. The view may take a tenth of the time, and 4 frames a second."""
-        if step.phase == "train":
-            self.iteration = step.iteration + 1
-            self.losses.append((self.iteration, step.losses))
-            if self._time_over(step.seconds):
-                self.controls.stop = True
-        began = time.monotonic()
-        if began >= self._next_view:
-            self._show(step)
-            took = time.monotonic() - began
-            self._next_view = began + took + max(0.25, 9 * took)
-
-    def _end(self, word, run):
-        if run is None:
+    def _follow(self, step):
+        """Shows a step if that is due. A view that fails is said, and costs nobody the training."""
+        if not (self._frames.due or self.controls.pause):
             return
-        self.bar.value = max(self.bar.value, self._fraction(run.state.iteration, run.seconds))
-        self.caption.value, self.now.value = NOW, self._samples(run.state.G_shown)
-        self._show_losses()
-        self.status.value = f"{word} at iteration {run.state.iteration}, after {clock(run.seconds)} of training"
+        try:
+            with self._frames.spend():
+                self._show_step(step)
+            if self._curves.due:
+                with self._curves.spend():
+                    self._show_curves()
+        except Exception as error:
+            self._complain("The view failed, training goes on", error, "Run the cell again for a new view.")
+
+    def _show_step(self, step):
+        session = self.session
+        if step.phase == "warm" and step.samples is not None:
+            self._show_live(step.samples[:len(self.z)], NEAREST)
+        elif step.phase == "train":
+            self._show_live(self._sample(step.G), NOW)
+        self.bar.value = session.done
+        self._say(step.message if step.phase == "warm" else "paused" if self.controls.pause else "")
+
+    def _ended(self):
+        try:
+            self._show_state()
+        except Exception as error:
+            self._complain("The view failed, the training is as it should be", error, "Run the cell again for a new view.")
 
     # ---- the view
 
-    def _show(self, step):
-        searching = "nearest" in step.losses                # the first part of the warm start: G is still the original
-        self.caption.value = NEAREST if searching else NOW
-        self.now.value = grid(step.samples[:len(self.z)]) if searching else self._samples(step.G)
-        done = self._fraction(self.iteration, step.seconds)
-        left = f", about {clock(step.seconds * (1 / done - 1))} left" if done > 0 else ""
-        self.status.value = step.message or f"iteration {self.iteration}{left}"
-        self.bar.value = done
-        self._show_losses()
+    def _show_state(self):
+        """Everything as it stands, at the beginning of a view and at the end of a stretch of training."""
+        session = self.session
+        self.bar.value = session.done
+        self.pause_button.description = "Go on" if session.running and self.controls.pause else "Pause"
+        if len(session.history):
+            self._live = self._sample(session.history.generator(session.history.snapshots[-1])), NOW
+        self._show_live(*self._live)
+        self._show_terms()
+        self.before.value = self._picture(self._original)
+        self._show_choice()
+        self._show_curves()
+        if session.error:
+            self._say("failed")
+            message = session.error.strip().splitlines()[-1]
+            self._complain(f"Training failed at iteration {session.iteration}", message, session.advice, session.error)
+        elif not session.running:
+            done = "done" if session.done >= 1 else "stopped" if session.seconds else "ready"
+            self._say(f"{done} at iteration {session.iteration}, after {clock(session.seconds)} of training" if session.seconds else done)
 
-    def _show_losses(self):
-        if len(self.losses) < 2:
-            return
-        every = max(1, len(self.losses) // 400)
-        series = {name: tuple(zip(*((i, losses[name]) for i, losses in self.losses[::every] if name in losses), strict=True))
-                  for name in ("D_sketch", "G_sketch", "D_image", "G_image") if name in self.losses[-1][1]}
-        self.curve.value = plotting.png(plotting.curves(series, "iteration", "loss", smooth=0.9, size=(6.4, 1.9), dpi=80))
-        self.curve.layout.display = None
+    def _show_live(self, images, caption):
+        """Shows images [N, 3, R, R] as the present ones, unless somebody looks at earlier ones."""
+        with self._lock:
+            self._live = images, caption
+            self._place_slider()
+            if self._looked is None:
+                self._show(images, caption)
+
+    def _show(self, images, caption):
+        self._shown, self.caption.value = images, caption
+        self.now.value = self._picture(images)
+
+    def _toggled(self):
+        with self._lock:
+            self.before.value, self.now.value = self._picture(self._original), self._picture(self._shown)
+
+    def _picture(self, images):
+        """PNG of images [N, 3, R, R], with F's drawing of each below it if those are asked for."""
+        with torch.no_grad():
+            return grid(images, self.session.F.to(images.device)(images) if self.outlines.value else None)
 
     @torch.no_grad()
-    def _samples(self, G):
-        """PNG of G's samples of the fixed z and of its own constant noise: no random number is drawn for the view."""
-        return grid(G(self.z.to(next(G.parameters()).device), noise_mode="const"))
+    def _sample(self, G):
+        """G's samples [N, 3, R, R] of the fixed z and of its own constant noise: no random number is drawn for the view."""
+        return G(self.z.to(next(G.parameters()).device), noise_mode="const")
 
-    def _fraction(self, iteration, seconds):
-        shares = [iteration / self.config.iterations]
-        if self.minutes:
-            shares.append(seconds / (60 * self.minutes))
-        return min(1.0, max(shares))
+    def _show_curves(self):
+        history = self.history
+        losses = {name: history.losses.series(name) for name in ("D_sketch", "G_sketch", "D_image", "G_image")}
+        measures = {MEASURES[name]: history.measures.series(name) for name in MEASURES}
+        for image, series, label, smooth in ((self.curves[0], measures, "seconds of work", 0.0),
+                                             (self.curves[1], losses, "iteration, losses", 0.95)):
+            series = {name: points for name, points in series.items() if len(points[0]) > 1}
+            if series:
+                image.value = plotting.png(plotting.curves(series, label, smooth=smooth, size=(4.9, 2.1), dpi=80))
+                image.layout.display = None
 
-    def _time_over(self, seconds):
-        return self.minutes is not None and seconds >= 60 * self.minutes
+    def _say(self, what=""):
+        """The line of status: what happens, how far, how quickly, how well."""
+        session, parts = self.session, [html.escape(what)] * bool(what)
+        if session.running and session.phase == "train":
+            speed = session.speed
+            parts += [f"iteration {session.iteration}", f"{speed:.1f} it/s ({speed * session.config.batch:.0f} img/s)"]
+            if 0 < session.done < 1:
+                parts.append(f"about {clock(session.seconds * (1 / session.done - 1))} left")
+        count, (_, distances) = len(session.sketches), session.history.measures.series("distance")
+        if distances:
+            parts.append(f"<b>{distances[-1]:.2f} px</b> from the sketch{'es' * (count > 1)} ({distances[0]:.2f} before)")
+        wished = self.controls.sketches
+        if session.phase == "warm" and wished is not None and session.running and not same(wished, session.sketches):
+            parts.append("your new sketches join when the search is over")
+        elif session.running:
+            parts.append(f"{count} sketch{'es' * (count > 1)}")
+        self.status.value = f'<span role="status">{" · ".join(parts)}</span>'
+
+    def _complain(self, what, message, advice, details=""):
+        """An error, what to do about it, and the rest of it folded away."""
+        folded = f"<details><summary>details</summary><pre>{html.escape(details)}</pre></details>" if details else ""
+        self.trouble.value = (f'<div role="alert" style="border-left:4px solid #d1495b;padding:2px 10px;line-height:1.5">'
+                              f"<b>{html.escape(what)}.</b> {html.escape(str(message))}<br>{html.escape(advice)}{folded}</div>")
+
+    # ---- the history and the knobs
+
+    def _place_slider(self):
+        """Lets the slider reach from the original (0) over all snapshots to now (its right end)."""
+        snapshots = self.history.snapshots
+        if self._looked is None or self._looked is ORIGINAL:
+            at = 0 if self._looked is ORIGINAL else len(snapshots) + 1
+        else:                                               # it may have been dropped: then the first one not before it
+            at = 1 + sum(snapshot.seconds < self._looked.seconds for snapshot in snapshots)
+        self._moving = True
+        with self.scrub.hold_sync():
+            self.scrub.max, self.scrub.value = len(snapshots) + 1, at
+        self._moving = False
+
+    def _scrubbed(self, change):
+        with self._lock:
+            if self._moving:
+                return
+            snapshots, at = self.history.snapshots, change.new
+            self._looked = ORIGINAL if at == 0 else snapshots[at - 1] if at <= len(snapshots) else None
+            self.use_button.disabled = self._looked is ORIGINAL
+            if self._looked is None:
+                self._show(*self._live)
+            elif self._looked is ORIGINAL:
+                self._show(self._original, "<b>then</b>: the original")
+            else:
+                images = self._sample(self.history.generator(self._looked))
+                self._show(images, f"<b>then</b>: {moment(self._looked)}")
+
+    def _show_choice(self):
+        chosen = self.history.chosen
+        self.choice.value = f"the result is <b>{moment(chosen)}</b>" if chosen else "the result is the newest state"
+
+    def _show_terms(self):
+        """Sets the knobs to what is in force."""
+        with self._lock:
+            terms = self.session.terms
+            self._moving = True
+            self.l_image.max = max(self.l_image.max, terms["l_image"])
+            self.l_image.value = terms["l_image"]
+            if terms["augment"] not in AUGMENTATIONS.values():
+                self.augment.options = [*AUGMENTATIONS.items(), (terms["augment"], terms["augment"])]
+            self.augment.value = terms["augment"]
+            self._moving = False
+
+    def _wish(self, **values):
+        with self._lock:
+            if self._moving:
+                return
+        self.controls.set(**values)
 
     def _take_sketches(self, pad):
-        try:
-            self.controls.sketches = pad.sketches(self.networks[0].resolution)
-        except ValueError as error:                         # a blank pad: training keeps the sketches it has
-            self.status.value = str(error)
+        """The pad has changed. A blank one is no wish: training keeps the sketches it has."""
+        drawn = sketches_on(pad, self.session.networks[0].resolution)
+        if drawn is not None and self.session.on_step == self._follow:      # else a newer view listens to the pad
+            self.controls.sketches = drawn
 
 
-def _stop_running():
-    """Ends the training of a cell that was run before, so that running the cell again does not start a second one."""
-    if _running is not None:
-        _running.stop()
+def sketches_on(pad, resolution):
+    """What is drawn on a pad, [S, 1, resolution, resolution]; None if it is blank or there is no pad."""
+    with contextlib.suppress(SketchError):
+        return pad and pad.sketches(resolution)
+
+
+def moment(snapshot):
+    """When a snapshot was taken, in words."""
+    return f"iteration {snapshot.iteration}, after {clock(snapshot.seconds)}"

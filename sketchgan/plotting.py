@@ -46,6 +46,13 @@ def image_grid(images, cols=None, scale=1, gap=2):
     return Image.fromarray(grid)
 
 
+def interleave(*sets, cols=8):
+    """Several sets of N images each, [N, 3 or 1, H, W], as one batch for a grid of `cols`: the first row of every set,
+    then the second of every set, so that what belongs together stands below each other."""
+    sets = [images.float().cpu().expand(-1, 3, -1, -1) for images in sets]
+    return torch.cat([images[start:start + cols] for start in range(0, len(sets[0]), cols) for images in sets])
+
+
 def sketch_sheet(sketches, cols=8, scale=2):
     """Sketches [S, 1, R, R] in rows of `cols`, each in a thin frame, for white paper on a white page."""
     sheet = image_grid(sketches, cols, scale)
@@ -66,7 +73,7 @@ def png(image, compress_level=1):
 def compact_outputs(quality=80):
     """Makes the notebook that calls this keep PIL images of many colours as JPEG: a fifth of the size on disk.
 
-    Drawings and curves, which have few colours and sharp lines, stay PNG. Does nothing outside IPython.
+    Drawings and curves, which have few colours and sharp lines, become PNG of 64 colours. Does nothing outside IPython.
     """
     import IPython
     shell = IPython.get_ipython()
@@ -82,7 +89,8 @@ def compact_outputs(quality=80):
 
     formatters = shell.display_formatter.formatters
     formatters["image/jpeg"].for_type(Image.Image, jpeg)
-    formatters["image/png"].for_type(Image.Image, lambda image: png(image, 9) if image.getcolors(4096) else None)
+    few = lambda image: png(image.convert("RGB").quantize(64), 9) if image.getcolors(4096) else None
+    formatters["image/png"].for_type(Image.Image, few)
 
 
 # -------------------------------------------------------------------------------------------------- figures with names

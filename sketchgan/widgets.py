@@ -70,9 +70,11 @@ def button(name, tooltip, action, width="auto", style=""):
     return made
 
 
-def grid(images):
-    """PNG of images [N,C,R,R] in [-1,1], eight a row, small ones enlarged."""
-    return plotting.png(plotting.image_grid(images, cols=8, scale=max(1, 96 // images.shape[-1])))
+def grid(images, drawn=None):
+    """PNG of images [N,C,R,R] in [-1,1], eight a row, small ones enlarged; of `drawn` [N,1,R,R], each below its image."""
+    cols, scale = min(8, len(images)), max(1, 96 // images.shape[-1])
+    both = images if drawn is None else plotting.interleave(images, drawn, cols=cols)
+    return plotting.png(plotting.image_grid(both, cols, scale))
 
 
 def clock(seconds):

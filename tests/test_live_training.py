@@ -1,8 +1,9 @@
 """The live view without a browser: events as the browser sends them, buttons as the mouse clicks them."""
 import io
+import signal
 import sys
-import threading
 import time
+import types
 
 import pytest
 import torch
@@ -10,10 +11,10 @@ from PIL import Image
 
 pytest.importorskip("ipycanvas")
 
-from sketchgan import live_training, widgets
+from sketchgan import live_training, session, widgets
 from sketchgan.customize import CustomizeConfig
 from sketchgan.photosketch import PhotoSketch
-from sketchgan.sketches import SketchError, load_sketches, rasterize
+from sketchgan.sketches import load_sketches
 from sketchgan.stylegan2 import Discriminator, Generator
 from sketchgan.live_training import LiveTraining
 from sketchgan.sketch_pad import SketchPad
@@ -73,16 +74,17 @@ def test_trains_in_a_thread_and_shows_it():
     G, D, F = networks()
     live = LiveTraining(G, D, F, sketches(), config=quick())
     before = live.now.value
+    assert "ready" in live.status.value
     with pytest.raises(RuntimeError, match="live.start"):
         live.result
     live.start_button.click()
     live.join()
     assert live.iteration == 4 and live.bar.value == 1 and "done at iteration 4" in live.status.value
     assert live.before.value == before != live.now.value
-    assert Image.open(io.BytesIO(live.curve.value)).width > 100
+    assert Image.open(io.BytesIO(live.curves[1].value)).width > 100
     assert not torch.equal(weights(live.result), weights(G)) and not live.result.training
     # What is shown is what came out: the same z and noise through the result.
-    assert live._samples(live.result) == live.now.value
+    assert live._picture(live._sample(live.result)) == live.now.value
 
 
 def test_the_view_changes_nothing():
@@ -98,9 +100,9 @@ def test_the_view_changes_nothing():
 def test_pause_go_on_stop_and_start_again(tmp_path):
     live = LiveTraining(*networks(), sketches(), config=quick(100_000), checkpoint=tmp_path / "training.pt")
     live.start()
-    thread = live._thread
+    thread = live.session.thread
     live.start()
-    assert live._thread is thread                                        # Start while it runs does nothing
+    assert live.session.thread is thread                                        # Start while it runs does nothing
     with pytest.raises(RuntimeError, match="still runs"):
         live.result
     wait_for(lambda: live.iteration >= 2)
@@ -120,21 +122,21 @@ def test_pause_go_on_stop_and_start_again(tmp_path):
     assert live.losses[0][0] == 1 and [i for i, _ in live.losses] == list(range(1, live.iteration + 1))
 
 
-def test_running_the_cell_again_picks_up_and_stops_the_first(tmp_path):
+def test_running_the_cell_again_finds_the_training(tmp_path):
     path = tmp_path / "training.pt"
     first = LiveTraining(*networks(), sketches(), config=quick(100_000), checkpoint=path)
     first.start()
     wait_for(lambda: first.iteration >= 3)
     second = LiveTraining(*networks(), sketches(), config=quick(100_000), checkpoint=path)
-    second.start()
-    assert not first.running
-    wait_for(lambda: second.iteration > first.iteration)
-    second.stop()
-    assert second.losses[0][0] == first.iteration + 1
-    done = LiveTraining(*networks(), sketches(), config=quick(second.iteration), checkpoint=path)
-    done.start(), done.join()                                            # nothing is left to do: the result is there
-    assert torch.equal(weights(done.result), weights(second.result))
+    assert second.running and second.session is first.session           # nothing has stopped
+    wait_for(lambda: second.now.value != second.before.value)
+    second.stop_button.click()
+    second.join()
+    assert "stopped" in second.status.value
+    third = LiveTraining(*networks(), sketches(), config=quick(100_000), checkpoint=path)
+    assert torch.equal(weights(third.result), weights(second.result)) and third.now.value == second.now.value
     fresh = LiveTraining(*networks(), sketches(), config=quick(1), checkpoint=path, fresh=True)
+    assert not len(fresh.history)
     fresh.start(), fresh.join()
     assert fresh.iteration == 1
 
@@ -147,7 +149,7 @@ def test_another_recipe_is_refused_with_advice(tmp_path):
     other.start()
     with pytest.raises(RuntimeError, match="fresh=True"):
         other.join()
-    assert "failed" in other.status.value
+    assert "failed" in other.status.value and "fresh=True" in other.trouble.value
 
 
 def test_an_error_is_shown_and_raised():
@@ -156,7 +158,15 @@ def test_an_error_is_shown_and_raised():
     live.start()
     with pytest.raises(RuntimeError, match="images gave a batch"):
         live.join()
-    assert live.status.value.startswith("failed: images gave a batch")
+    assert "failed" in live.status.value
+    assert "images gave a batch" in live.trouble.value and "press Start" in live.trouble.value
+
+
+def test_a_view_that_fails_costs_nobody_the_training(monkeypatch):
+    live = LiveTraining(*networks(), sketches(), config=quick(3))
+    monkeypatch.setattr(live, "_show_step", lambda step: 1 / 0)
+    live.start(), live.join()
+    assert live.iteration == 3 and "division by zero" in live.trouble.value
 
 
 def test_minutes_are_a_budget_that_ends_well():
@@ -166,43 +176,121 @@ def test_minutes_are_a_budget_that_ends_well():
 
 
 def test_cell_mode_trains_in_the_cell_and_stops_at_an_interrupt(monkeypatch):
-    monkeypatch.setitem(sys.modules, "google.colab", sys)
-    assert LiveTraining(*networks(), sketches()).mode == "cell"
+    asked = []
+    colab = types.ModuleType("google.colab")
+    colab.output = types.SimpleNamespace(enable_custom_widget_manager=lambda: asked.append("widgets"))
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert LiveTraining(*networks(), sketches()).mode == "cell" and asked
     live = LiveTraining(*networks(), sketches(), config=quick(3))
     live.start()                                                         # returns when it is over
     assert live.iteration == 3 and live.result is not None
     live = LiveTraining(*networks(), sketches(), config=quick(100_000))
-    shows = []
-    def interrupt(step):
-        shows.append(step)
-        if len(shows) == 3:
-            raise KeyboardInterrupt
-    monkeypatch.setattr(live, "_watch", interrupt)
-    live.start()
-    assert "stopped" in live.status.value and live.result is not None
+    show = live._show_step
+    monkeypatch.setattr(live, "_show_step", lambda step: (show(step), live.iteration >= 3 and signal.raise_signal(signal.SIGINT)))
+    live.start()                                                         # the interrupt button is its Stop
+    assert 3 <= live.iteration < 100 and "stopped" in live.status.value and live.result is not None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with pytest.raises(ValueError, match="'thread' or 'cell'"):
         LiveTraining(*networks(), sketches(), mode="process")
 
 
 def test_strokes_reach_a_training_that_runs():
     pad = SketchPad("standing_cat")
-    live = LiveTraining(*networks(), pad.sketches(16), config=quick(100_000), pad=pad)
+    live = LiveTraining(*networks(), config=quick(100_000), pad=pad)     # what is on the pad are the sketches
+    assert torch.equal(live.session.sketches, pad.sketches(16))
     live.start()
     wait_for(lambda: live.iteration >= 1)
     draw(pad, (20, 20), (90, 90))
-    assert torch.equal(live.controls.sketches, pad.sketches(16))
-    blank = SketchPad(size=256)
-    live._take_sketches(blank)                                           # an empty pad is said, and changes nothing
-    assert torch.equal(live.controls.sketches, pad.sketches(16))
+    wait_for(lambda: torch.equal(live.session.sketches, pad.sketches(16)))
+    kept = pad.sketches(16)
+    live._take_sketches(SketchPad())                                     # an empty pad is no wish
     live.stop()
-    assert live.error is None
+    assert live.error is None and torch.equal(live.session.sketches, kept)
+    again = LiveTraining(*networks(), sketches(), config=quick())
+    with pytest.raises(ValueError, match="draw on a pad"):
+        LiveTraining(*networks(), pad=SketchPad())
+
+
+def test_the_history_can_be_looked_at_and_chosen_from(monkeypatch):
+    live = LiveTraining(*networks(), sketches(), config=quick(6))
+    monkeypatch.setattr(live.history, "first_every", 0.0)                # a state after every step
+    live.start(), live.join()
+    assert len(live.history) == 6 and live.scrub.max == live.scrub.value == 7
+    newest = live.now.value
+    live.scrub.value = 2
+    assert "iteration 2" in live.caption.value and live.now.value != newest
+    assert live.now.value == live._picture(live._sample(live.history.generator(live.history.snapshots[1])))
+    live.use_button.click()
+    assert "iteration 2" in live.choice.value
+    assert torch.equal(weights(live.result), torch.cat([v.flatten() for v in live.history.snapshots[1].state.values()]))
+    live.scrub.value = 0
+    assert live.now.value == live.before.value and live.use_button.disabled
+    live.scrub.value = 7
+    assert live.now.value == newest and "now" in live.caption.value
+    live.use_button.click()
+    assert "newest" in live.choice.value and live._picture(live._sample(live.result)) == newest
+
+
+def test_whoever_looks_back_is_not_disturbed(monkeypatch):
+    live = LiveTraining(*networks(), sketches(), config=quick(100_000))
+    monkeypatch.setattr(live.history, "first_every", 0.0)
+    live.start()
+    wait_for(lambda: len(live.history) >= 3)
+    live.scrub.value = 1
+    looked, picture = live._looked, live.now.value
+    wait_for(lambda: len(live.history) >= 8)
+    assert live._looked is looked and live.now.value == picture and live.scrub.value == 1
+    live.use()
+    assert live.result is not None, "one that was chosen can be had while training runs"
+    live.scrub.value = live.scrub.max
+    wait_for(lambda: live.now.value != picture)
+    live.stop()
+
+
+def test_outlines_on_demand():
+    live = LiveTraining(*networks(), sketches(), config=quick())
+    size = lambda: Image.open(io.BytesIO(live.now.value)).size
+    width, height = size()
+    live.outlines.value = True
+    assert size() == (width, 2 * height + 2) == Image.open(io.BytesIO(live.before.value)).size
+    live.start(), live.join()
+    assert size() == (width, 2 * height + 2)
+    live.outlines.value = False
+    assert size() == (width, height)
+
+
+def test_knobs_act_through_the_controls(tmp_path):
+    path = tmp_path / "training.pt"
+    live = LiveTraining(*networks(), sketches(), config=quick(2), checkpoint=path)
+    assert (live.l_image.value, live.augment.value) == (0.7, "translation")
+    live.l_image.value, live.augment.value = 0.0, ""
+    live.start(), live.join()
+    assert "D_image" not in live.losses[-1][1]
+    assert {(change["name"], change["value"]) for change in live.session.run.history} == {("l_image", 0.0), ("augment", "")}
+    session._sessions.clear()                                            # as a new kernel does
+    again = LiveTraining(*networks(), sketches(), config=quick(3), checkpoint=path)
+    again.start(), again.join()
+    assert (again.l_image.value, again.augment.value) == (0.0, "") and "D_image" not in again.losses[-1][1]
+    odd = LiveTraining(*networks(), sketches(), config=CustomizeConfig(augment="color", l_image=5.0))
+    assert (odd.l_image.value, odd.augment.value) == (5.0, "color")
+
+
+def test_minutes_that_are_over_are_given_again_by_the_button():
+    live = LiveTraining(*networks(), sketches(), config=quick(100_000), minutes=0.01)
+    live.start(), live.join()
+    reached = live.iteration
+    live.start(), live.join()
+    assert live.iteration == reached, "the minutes of a program are minutes in all"
+    live.start_button.click()
+    live.join()
+    assert live.iteration > reached and live.session.minutes == 0.02
 
 
 def test_the_view_keeps_to_its_share_of_the_time(monkeypatch):
     live = LiveTraining(*networks(), sketches(), config=quick(100_000), minutes=1 / 60)
-    shown = []
-    show = live._show
-    monkeypatch.setattr(live, "_show", lambda step: (shown.append(time.monotonic()), show(step)))
+    shown, show = [], live._show_step
+    monkeypatch.setattr(live, "_show_step", lambda step: (shown.append(time.monotonic()), show(step)))
     live.start(), live.join()
     assert 1 <= len(shown) and all(b - a >= 0.25 for a, b in zip(shown, shown[1:]))
 
@@ -216,31 +304,11 @@ def test_the_warm_start_shows_the_nearest_samples(monkeypatch):
     live.now.observe(lambda change: pictures.append(change.new), "value")
     live.start(), live.join()
     assert captions == [live_training.NEAREST, live_training.NOW] and pictures[0] != live.before.value
-    assert live._samples(live.result) == live.now.value
-
-
-def test_new_sketches_are_taken_up_by_a_resumed_training(tmp_path):
-    path = tmp_path / "training.pt"
-    live = LiveTraining(*networks(), sketches(), config=quick(1), checkpoint=path)
-    live.start(), live.join()
-    horses = load_sketches("horse_on_a_side", 16)
-    again = LiveTraining(*networks(), horses, config=quick(3), checkpoint=path)
-    again.start(), again.join()
-    assert again.iteration == 3 and torch.equal(again.controls.sketches, horses)
+    assert live._picture(live._sample(live.result)) == live.now.value
 
 
 def test_clock():
     assert widgets.clock(61) == "1:01"
-
-
-def test_everything_to_press_says_what_it_does():
-    pad = SketchPad()
-    live = LiveTraining(*networks(), sketches())
-    buttons = [pad.undo_button, pad.redo_button, pad.clear_button, pad.new_button, pad.delete_button, pad.save_button,
-               pad.load_button, pad.strip.children[0].children[1], live.start_button, live.pause_button, live.stop_button]
-    for widget in [*buttons, pad.pen, pad.file, live.bar]:
-        assert len(widget.tooltip) > 10
-    assert len({button.description for button in buttons}) == len(buttons)
 
 
 def family(widget):
@@ -249,7 +317,11 @@ def family(widget):
         yield from family(child)
 
 
-def test_a_tooltip_needs_a_description():
-    """JupyterLab's code reads the length of the description of any widget with a tooltip; without one it shows an error."""
-    for widget in [*family(SketchPad()), *family(LiveTraining(*networks(), sketches()))]:
-        assert not getattr(widget, "tooltip", None) or widget.has_trait("description"), type(widget)
+def test_everything_to_press_says_what_it_does():
+    """And has a name, which screen readers say; and a tooltip needs one: without it JupyterLab shows an error."""
+    live = LiveTraining(*networks(), sketches())
+    knobs = [widget for widget in family(live) if isinstance(widget, (widgets.w.Button, widgets.w.ToggleButton, live_training.w.IntSlider,
+                                                                      live_training.w.FloatSlider, live_training.w.SelectionSlider))]
+    assert len(knobs) >= 8 and all(len(widget.tooltip) > 10 and widget.description for widget in [*knobs, live.bar])
+    assert len({widget.description for widget in knobs}) == len(knobs)
+    assert all(widget.has_trait("description") for widget in family(live) if getattr(widget, "tooltip", None))

@@ -97,3 +97,9 @@ def test_only_curves_need_matplotlib(monkeypatch):
     plotting.before_after(flat(-1), flat(0))
     with pytest.raises(ImportError):
         plotting.curves({})
+
+
+def test_interleaved_sets_stand_below_each_other():
+    images, sketches = torch.arange(5.0)[:, None, None, None].expand(5, 3, 2, 2), -torch.arange(5.0)[:, None, None, None].expand(5, 1, 2, 2)
+    both = plotting.interleave(images, sketches, cols=3)
+    assert both.shape == (10, 3, 2, 2) and both[:, 0, 0, 0].tolist() == [0, 1, 2, 0, -1, -2, 3, 4, -3, -4]
