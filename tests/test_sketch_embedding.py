@@ -9,7 +9,7 @@ from sketchgan.pretrain import parser
 from sketchgan.sketch_embedding import (SketchEmbedding, SketchEmbeddingConfig, contrast, load_sketch_embedding,
                                         train_sketch_embedding)
 
-TINY = SketchEmbeddingConfig(categories=("cat",), resolution=32, scenes=48, held_out=16, kimg=1.0, batch=16, widths=(12, 16, 24),
+TINY = SketchEmbeddingConfig(categories=("cat",), resolution=32, scenes=48, held_out=16, kimg=1.6, batch=16, widths=(12, 16, 24),
                              dim=16, lr=4e-3)
 
 
