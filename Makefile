@@ -47,7 +47,7 @@ $(VENV)/.core: pyproject.toml constraints.txt $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.everything: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,lsun]'
 	@touch $@
 
 install-core: $(VENV)/.core

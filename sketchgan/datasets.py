@@ -1,4 +1,4 @@
-"""Pictures as tensors: rendered scenes kept in a cache, and folders of photographs. Both hold uint8, both give float on demand.
+"""Pictures as tensors: photographs prepared on disk, and rendered scenes kept in a cache. Both hold uint8, both give float on demand.
 
 Seeds of scenes are never mixed, so that nothing is judged on what it has seen:
 0 trains GANs and the feature network, 1 trains F, 2 trains the judge, 3 makes sketches to customise with, 4 is for evaluation.
@@ -8,24 +8,21 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from . import churches, creatures, menagerie, raytrace
+from . import churches, creatures, menagerie, preparation, raytrace
 from .hub import cache_folder
 
 SEED_GAN, SEED_SKETCHER, SEED_JUDGE, SEED_SKETCHES, SEED_EVALUATION = range(5)
 HELD_OUT = 0.2      # the share of photographs that nothing trains on
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 CHUNK = 64
 # Which range a view is stored from: pictures come in [-1,1], depth in [0,1], parts are indices already.
 _SIGNED = {"image", "contour", "albedo", "portrait"}
@@ -90,29 +87,16 @@ def rendered(category: str, count: int, resolution: int = 64, seed: int = SEED_G
         folder.mkdir(parents=True, exist_ok=True)
         bar = tqdm(total=len(jobs) * CHUNK, desc=f"rendering {category}", unit="img", disable=not progress, leave=False)
         workers = min(workers or os.cpu_count() or 1, len(jobs))
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) if workers > 1 else _InProcess() as pool:
-            for job, made in zip(jobs, pool.map(_render_chunk, jobs)):
-                for view, array in made.items():
-                    _write_whole(path(view, job[4] // CHUNK), array)
-                bar.update(CHUNK)
+        for job, made in zip(jobs, preparation.spread(_render_chunk, jobs, workers)):
+            for view, array in made.items():
+                _write_whole(path(view, job[4] // CHUNK), array)
+            bar.update(CHUNK)
         bar.close()
     cut = slice(start - chunks[0] * CHUNK if count else 0, start - chunks[0] * CHUNK + count if count else 0)
     out: dict = {v: torch.from_numpy(np.concatenate([np.load(path(v, c)) for c in chunks])[cut]) for v in views} if count else {}
     out["code"] = world.codes(range(start, start + count))
     out["params"] = menagerie.parameters(category, out["code"])
     return out
-
-
-class _InProcess:
-    """A pool of nobody: maps in this process."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return False
-
-    map = staticmethod(map)
 
 
 def _write_whole(path: Path, array: np.ndarray) -> None:
@@ -129,7 +113,11 @@ def split_of(file: str | Path | bytes, held_out: float = HELD_OUT) -> str:
     `held_out` is the expected share of files held out, in [0,1].
     """
     data = file if isinstance(file, bytes) else Path(file).read_bytes()
-    return "held_out" if int.from_bytes(hashlib.sha256(data).digest()[:8], "big") < held_out * 2 ** 64 else "train"
+    return _part_of(hashlib.sha256(data).hexdigest(), held_out)
+
+
+def _part_of(digest: str, held_out: float = HELD_OUT) -> str:
+    return "held_out" if int(digest[:16], 16) < held_out * 2 ** 64 else "train"
 
 
 def _check_part(part: str | None) -> None:
@@ -138,7 +126,7 @@ def _check_part(part: str | None) -> None:
 
 
 def open_images(source: str | Path, resolution: int, count: int = 9216, progress: bool = True, part: str | None = None):
-    """A category of Menagerie (its first `count` scenes) or a folder of pictures (those of `part`), as a data set of `resolution` px."""
+    """A category of Menagerie (its first `count` scenes), or anything that ImageFolder reads (those of `part`), as a data set of `resolution` px."""
     _check_part(part)
     if source not in menagerie.CATEGORIES:
         return ImageFolder(source, resolution, progress, part)
@@ -148,36 +136,52 @@ def open_images(source: str | Path, resolution: int, count: int = 9216, progress
 
 
 class ImageFolder:
-    """All pictures below a folder, cropped to the centre square and resized to `resolution`, kept as uint8 [N,3,R,R] in memory.
+    """The pictures of a folder (with all below it), a zip, an LSUN LMDB, or a data set made by preparation.prepare, read from disk.
 
-    `folder[index]` with an int64 tensor [B] gives float [B,3,R,R] in [-1,1]. `part` 'train' or 'held_out' takes one side of
-    `split_of`. Files that cannot be read are listed in `left_out` as (path, reason); no readable picture raises ValueError.
+    What is not prepared yet is prepared into the cache first, once; nothing but the pictures asked for is ever in memory.
+    `folder[index]` with an int64 tensor [B] gives float [B,3,R,R] in [-1,1].
+
+    Args:
+        part: 'train' or 'held_out' takes one side of `split_of`.
+    Attributes:
+        files: [N] paths.  left_out: (name, reason) of every file that could not be read.
+    Raises:
+        ValueError: if there is nothing to read or no readable picture in it, or a prepared set has another resolution.
     """
 
     def __init__(self, path: str | Path, resolution: int = 64, progress: bool = True, part: str | None = None):
-        path = Path(path)
         _check_part(part)
-        if not path.is_dir():
-            raise ValueError(f"{path} is no folder: give the folder that holds the pictures")
-        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and part in (None, split_of(f)))
-        rows, self.files, self.left_out = [], [], []
-        for f in tqdm(files, desc=f"reading {path.name}", unit="img", disable=not progress, leave=False):
-            try:
-                with Image.open(f) as im:
-                    im = ImageOps.fit(ImageOps.exif_transpose(im).convert("RGB"), (resolution, resolution), Image.Resampling.LANCZOS)
-                    rows.append(np.asarray(im).transpose(2, 0, 1))
-                self.files.append(f)
-            except Exception as error:  # a broken file is reported, not fatal: one bad photo must not cost a training
-                self.left_out.append((f, f"{type(error).__name__}: {error}"))
-        if not rows:
-            raise ValueError(f"no readable picture below {path} ({len(files)} files{f' of part {part}' if part else ''} with a picture's ending; wanted {', '.join(sorted(SUFFIXES))})")
-        self.images = torch.from_numpy(np.stack(rows))
+        prepared, index = Path(path), preparation.read_index(path)
+        if index is None:
+            prepared = preparation.prepare(path, None, resolution, progress=progress).out
+            index = preparation.read_index(prepared)
+        else:
+            path = index["plan"]["source"]
+        if index["plan"]["resolution"] != resolution:
+            raise ValueError(f"{prepared} was prepared at {index['plan']['resolution']} px and {resolution} px are wanted; pass the photographs "
+                             f"themselves ({path}), or prepare them at {resolution} px")
+        self.left_out = preparation.report(prepared).left_out
+        kept = [i for i, digest in enumerate(index["sha256"]) if part in (None, _part_of(digest))]
+        if not kept:
+            raise ValueError(f"none of the {len(index['rows'])} pictures of {path} is of the part {part}: there are too few to split")
+        self.files = [Path(path, index["files"][i]) for i in kept]
+        self._rows = torch.tensor(index["rows"])[kept]
+        try:
+            # Copy-on-write, so that torch may hold it; only what is indexed is read.
+            self._mapped = torch.from_numpy(np.load(prepared / "images.npy", mmap_mode="c"))     # uint8 [files,3,R,R], zero where left out
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{prepared / 'images.npy'} is damaged ({error}); delete {prepared} and prepare it again") from error
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self._rows)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        return to_float(self.images[index])
+        return to_float(self._mapped[self._rows[index]])
+
+    @property
+    def images(self) -> Tensor:
+        """All of them in memory, uint8 [N,3,R,R]: for a few thousand small ones."""
+        return self._mapped[self._rows]
 
 
 class RenderedScenes:

@@ -134,18 +134,3 @@ def test_rendered_scenes_come_from_the_cache(tmp_path, monkeypatch):
     assert torch.equal(again["image"], first["image"][2:])
     live = Menagerie("cat", 32, seed=9).render(2).image
     assert (datasets.to_float(again["image"][:1]) - live).abs().max() < 1e-2
-
-
-def test_image_folder_reports_broken_files_and_goes_on(tmp_path):
-    from PIL import Image
-    (tmp_path / "deep").mkdir()
-    Image.new("RGB", (80, 50), (255, 0, 0)).save(tmp_path / "deep" / "a.png")
-    Image.new("L", (40, 40), 128).save(tmp_path / "b.jpg")
-    (tmp_path / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    folder = datasets.ImageFolder(tmp_path, 32, progress=False)
-    assert len(folder) == 2 and [p.name for p, _ in folder.left_out] == ["c.png"]
-    batch = folder[torch.tensor([1, 0])]
-    assert batch.shape == (2, 3, 32, 32) and -1 <= batch.min() and batch.max() <= 1
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no readable picture"):
-        datasets.ImageFolder(tmp_path / "empty", progress=False)
