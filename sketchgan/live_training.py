@@ -1,9 +1,11 @@
 """A window on a training that runs, for Jupyter: what it makes now, what it made before, and knobs to steer it by."""
 
+import asyncio
 import contextlib
 import html
 import sys
 import threading
+import time
 
 import torch
 
@@ -26,7 +28,8 @@ class LiveTraining(w.VBox):
 
         live = LiveTraining(G, D, F, pad=pad, minutes=3, checkpoint="outputs/training.pt")
         display(live); live.start()
-        live.join()         waits for the end and raises the error of a training that failed
+        live.join()         waits for the end and raises the error of a training that failed;
+        await live.finished()   does so in a notebook and leaves its widgets alive meanwhile
         live.result         the customised generator, a copy: the newest state, or the one chosen in the history
 
     G, D, F, sketches, images, config: as for `customize`. pad: a SketchPad; what is drawn on it goes before `sketches`,
@@ -54,7 +57,7 @@ class LiveTraining(w.VBox):
         self._frames, self._curves = Allowance(0.1, 0.25), Allowance(0.05, 1.0)
         self._shown = self._original = self._sample(G)
         self._live = self._original, NOW
-        self._lock, self._looked, self._moving = threading.RLock(), None, False
+        self._lock, self._looked, self._moving, self._touched = threading.RLock(), None, False, False
         self._make_widgets()
         session.on_step, session.on_end = self._follow, self._ended
         if pad is not None:
@@ -64,6 +67,8 @@ class LiveTraining(w.VBox):
     def _make_widgets(self):
         self.start_button = button("Start", "Start training, or go on where it was", self._start, style="success")
         self.pause_button = button("Pause", "Hold training, and go on at the next click", self.pause)
+        self.over_button = button("Start over", "Begin anew with the sketches as they are now; the old file is kept aside",
+                                  self.start_over)
         self.stop_button = button("Stop", "End training after the present step and keep the result",
                                   lambda: self.stop(wait=False), style="danger")
         self.outlines = w.ToggleButton(description="Outlines", tooltip="Show how F draws each sample, below it",
@@ -89,7 +94,7 @@ class LiveTraining(w.VBox):
         self.l_image.observe(lambda change: self._wish(l_image=change.new), "value")
         self.augment.observe(lambda change: self._wish(augment=change.new), "value")
         row = lambda *children: w.HBox(children, layout=w.Layout(flex_flow="row wrap", align_items="center"))
-        buttons = [self.start_button, self.pause_button, self.stop_button] if self.mode == "thread" else []
+        buttons = [self.start_button, self.pause_button, self.stop_button, self.over_button] if self.mode == "thread" else []
         super().__init__([row(*buttons, self.outlines, self.status), self.bar, self.trouble,
                           w.HTML("<b>before</b>: samples of the original"), self.before, self.caption, self.now,
                           row(self.scrub, self.use_button, self.choice), row(self.l_image, self.augment), row(*self.curves)],
@@ -103,6 +108,7 @@ class LiveTraining(w.VBox):
     iteration = property(lambda self: self.session.iteration, doc="Iterations done.")
     history = property(lambda self: self.session.history, doc="The `History`: snapshots, losses, measures.")
     losses = property(lambda self: self.session.history.losses, doc="(iteration, losses by name), in order.")
+    sketches = property(lambda self: self.session.sketches, doc="The sketches in force, [S, 1, R, R].")
     error = property(lambda self: self.session.error, doc="Traceback of a training that failed, or None.")
 
     def start(self):
@@ -117,6 +123,13 @@ class LiveTraining(w.VBox):
         session = self.session
         if not session.running and session.minutes and session.seconds >= 60 * session.minutes:
             session.minutes += session.minutes_given
+        self.start()
+
+    def start_over(self):
+        """Begins anew, warm start included, with the sketches and the knobs as they are now."""
+        self.session.clear()
+        self._looked, self._live = None, (self._original, NOW)
+        self._show_live(*self._live)
         self.start()
 
     def pause(self):
@@ -136,6 +149,26 @@ class LiveTraining(w.VBox):
     def join(self):
         """Waits for the end of training; raises RuntimeError with its traceback, and what to do, if it failed."""
         self.session.join()
+
+    async def finished(self, patience=60.0):
+        """Waits for the end of training, for Start first if need be, and raises RuntimeError if it failed.
+
+        Unlike join(), it leaves the kernel free for strokes and buttons: `await live.finished()` may stand in a notebook
+        whose cells are all run at once. patience: seconds after which training starts by itself if nobody draws.
+        """
+        if self.mode == "cell" or not widgets_live_while_awaiting():
+            self.start()
+        deadline = time.monotonic() + patience
+        while not (self.running or len(self.history) or self.error):
+            left = deadline - time.monotonic()
+            self._say("Draw on the pad, then press Start" if self._touched else
+                      f"Draw on the pad and press Start; without a drawing, training starts in {clock(left + 1)}")
+            if left <= 0 and not self._touched:
+                self.start()
+            await asyncio.sleep(0.2)
+        while self.running:
+            await asyncio.sleep(0.2)
+        self.join()
 
     def use(self):
         """Makes the state that the slider shows the result; at its right end, that is the newest."""
@@ -309,6 +342,7 @@ class LiveTraining(w.VBox):
 
     def _take_sketches(self, pad):
         """The pad has changed. A blank one is no wish: training keeps the sketches it has."""
+        self._touched = True
         drawn = sketches_on(pad, self.session.networks[0].resolution)
         if drawn is not None and self.session.on_step == self._follow:      # else a newer view listens to the pad
             self.controls.sketches = drawn
@@ -318,6 +352,12 @@ def sketches_on(pad, resolution):
     """What is drawn on a pad, [S, 1, resolution, resolution]; None if it is blank or there is no pad."""
     with contextlib.suppress(SketchError):
         return pad and pad.sketches(resolution)
+
+
+def widgets_live_while_awaiting():
+    """Whether this kernel answers widgets while a cell awaits: ipykernel does from 7.4 on; before, nobody could press Start."""
+    kernel = sys.modules.get("ipykernel")
+    return kernel is None or kernel.version_info[:2] >= (7, 4)
 
 
 def moment(snapshot):

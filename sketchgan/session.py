@@ -162,6 +162,21 @@ class Session:
         if self.error:
             raise RuntimeError(f"training failed:\n{self.error}\n{self.advice}")
 
+    def clear(self) -> None:
+        """End training and go back to the very beginning, with the sketches in force; the checkpoint is kept as
+        '*.before.pt', in place of an older one of that name."""
+        self.stop()
+        if self.thread is not None:
+            self.thread.join()
+        wished = self.controls.read()
+        self.first_sketches = wished.pop("sketches", self.sketches)
+        self.controls = Controls(**wished)
+        self.controls.bind(self.networks[0].resolution)
+        set_aside(self.checkpoint)
+        self.history.clear()
+        self.run = self.error = self.advice = None
+        self.iteration, self.seconds, self.minutes = 0, 0.0, self.minutes_given
+
     def release(self) -> None:
         """Give the memory of a run that has ended back, if its checkpoint can bring it again."""
         if self.checkpoint and self.checkpoint.exists() and not self.running:
@@ -326,11 +341,17 @@ def open_session(G, D, F, sketches=None, images=None, config=None, minutes=None,
                              "instance load_sketches('standing_cat', G.resolution)")
         sketches = begun_with if sketches is None else sketches
         if fresh is None and old is None and begun_with is not None and not (same(sketches, begun_with) or same(sketches, in_force)):
-            path.replace(path.with_suffix(".before.pt"))
+            set_aside(path)
         session = Session(G, D, F, sketches, images, config, minutes, path, judge, predicate)
         if key:
             _sessions[key] = session
         return session
+
+
+def set_aside(path: Path | None) -> None:
+    """Give a checkpoint, if there is one, the name '*.before.pt'."""
+    if path is not None and path.exists():
+        path.replace(path.with_suffix(".before.pt"))
 
 
 def stored_sketches(path: Path):

@@ -1,4 +1,5 @@
 """The live view without a browser: events as the browser sends them, buttons as the mouse clicks them."""
+import asyncio
 import io
 import signal
 import sys
@@ -325,3 +326,43 @@ def test_everything_to_press_says_what_it_does():
     assert len(knobs) >= 8 and all(len(widget.tooltip) > 10 and widget.description for widget in [*knobs, live.bar])
     assert len({widget.description for widget in knobs}) == len(knobs)
     assert all(widget.has_trait("description") for widget in family(live) if getattr(widget, "tooltip", None))
+
+
+def test_waiting_for_the_end_leaves_the_loop_alive():
+    """`await live.finished()` in a notebook: somebody presses Start meanwhile, or after a while nobody has."""
+    live = LiveTraining(*networks(), sketches(), config=quick(2))
+
+    async def person():
+        await asyncio.sleep(0.3)
+        assert "press Start" in live.status.value and not live.running
+        live.start_button.click()
+
+    async def together():
+        await asyncio.gather(live.finished(patience=600), person())
+
+    asyncio.run(together())
+    assert live.iteration == 2
+    asyncio.run(live.finished())                                         # there is a result: nothing to wait for
+    alone = LiveTraining(*networks(), sketches(), config=quick(1))
+    asyncio.run(alone.finished(patience=0))
+    assert alone.iteration == 1
+    failing = LiveTraining(*networks(), sketches(), images=torch.zeros(2, 3, 4, 4), config=quick(1))
+    with pytest.raises(RuntimeError, match="images gave a batch"):
+        asyncio.run(failing.finished(patience=0))
+
+
+def test_an_old_kernel_does_not_wait_for_a_press_that_cannot_come(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", types.SimpleNamespace(version_info=(6, 31, 0)))
+    live = LiveTraining(*networks(), sketches(), config=quick(1))
+    asyncio.run(live.finished(patience=600))
+    assert live.iteration == 1
+
+
+def test_starting_over_takes_what_is_on_the_pad():
+    pad = SketchPad()
+    live = LiveTraining(*networks(), sketches(), config=quick(2), pad=pad)
+    live.start(), live.join()
+    draw(pad, (20, 200), (90, 90))
+    live.over_button.click()
+    live.join()
+    assert live.iteration == 2 and torch.equal(live.sketches, pad.sketches(16)) and len(live.losses) == 2

@@ -1,4 +1,5 @@
 """A real JupyterLab and a real browser: what a reader's mouse does arrives in Python, or these tests fail."""
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / 'outputs' / 'screenshots'                  # kept after the run: what CI shows of a failure
+FRONT_END = os.environ.get('SKETCHGAN_FRONT_END', 'lab')        # 'notebook' is Jupyter Notebook 7: make test-compat
 SECONDS = 1000                                                  # Playwright counts in milliseconds
 PATIENCE = 240                                                  # seconds for what takes a few on a machine at rest
 
@@ -23,7 +25,7 @@ PATIENCE = 240                                                  # seconds for wh
 class JupyterLab:
     """A JupyterLab of our own on a free port of this machine, with its settings and notebooks in a folder of ours."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, fast: bool = True):
         self.token, self.folder = secrets.token_hex(16), folder
         with socket.socket() as free:
             free.bind(('127.0.0.1', 0))
@@ -40,13 +42,13 @@ class JupyterLab:
         places = {name: str(folder / name.lower()) for name in
                   ('JUPYTER_CONFIG_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_WORKSPACES_DIR', 'IPYTHONDIR')}
         environment = os.environ | places | {
-            'JUPYTERLAB_SETTINGS_DIR': str(folder / 'settings'), 'SKETCHGAN_FAST': '1'}
+            'JUPYTERLAB_SETTINGS_DIR': str(folder / 'settings'), 'SKETCHGAN_FAST': '1' if fast else ''}
         environment.pop('MPLBACKEND', None)                     # a kernel draws inline, as a reader's does
         self.log = open(folder / 'jupyterlab.log', 'w')
         self.process = subprocess.Popen(
-            [sys.executable, '-m', 'jupyter', 'lab', '--no-browser', '--allow-root', '--ip=127.0.0.1',
+            [sys.executable, '-m', 'jupyter', FRONT_END, '--no-browser', '--allow-root', '--ip=127.0.0.1',
              f'--port={self.url.rsplit(":", 1)[1]}', '--ServerApp.port_retries=0', f'--ServerApp.root_dir={folder}',
-             f'--IdentityProvider.token={self.token}', '--LabApp.expose_app_in_browser=True',
+             f'--IdentityProvider.token={self.token}', '--LabApp.expose_app_in_browser=True', '--JupyterNotebookApp.expose_app_in_browser=True',
              # Should this process be killed, the server and its kernel end by themselves.
              '--MappingKernelManager.cull_idle_timeout=300', '--ServerApp.shutdown_no_activity_timeout=300'],
             cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
@@ -77,7 +79,8 @@ class NotebookPage:
 
     def __init__(self, lab: JupyterLab, page, name: str):
         self.page = page
-        page.goto(f'{lab.url}/lab/tree/notebooks/{name}?token={lab.token}&reset')
+        where = {'lab': 'lab/tree', 'notebook': 'notebooks'}[FRONT_END]
+        page.goto(f'{lab.url}/{where}/notebooks/{name}?token={lab.token}&reset')
         page.wait_for_selector('.jp-Notebook .jp-Cell', timeout=PATIENCE * SECONDS)
         self.wait_idle(PATIENCE)
         self.cells = [''.join(cell['source']) for cell in
@@ -110,6 +113,16 @@ class NotebookPage:
             return outputs.filter(out => out.output_type === 'error').map(out => out.traceback.join('\\n')); }}''',
                                     [first, last])
         assert not errors, re.sub(r'\x1b\[[\d;]*m', '', errors[0])
+
+    def begin(self, cell: int):
+        """Starts a cell and does not wait for its end."""
+        self.page.evaluate(f'''async at => {{ {self.READY}
+            panel.content.activeCellIndex = at; panel.content.deselectAll();
+            app.commands.execute('notebook:run-cell'); }}''', cell)
+
+    def theme(self, name: str):
+        """Changes the colours of JupyterLab: 'JupyterLab Dark' or 'JupyterLab Light'."""
+        self.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
 
     def python(self, code: str) -> str:
         """Runs code in the notebook's kernel, beside the cells, and returns what it printed."""
@@ -163,19 +176,26 @@ def jupyterlab(tmp_path_factory):
         lab.close()
 
 
-@pytest.fixture
-def page(chromium):
+@contextlib.contextmanager
+def open_browser(chromium: str, width: int = 1280, height: int = 1100):
     """A page in headless Chromium; a request that leaves this machine fails at once, as it does without a network."""
     from playwright.sync_api import sync_playwright
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=[
             '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
             '--disable-background-networking', '--disable-component-update'])
-        page = browser.new_page(viewport={'width': 1280, 'height': 1100})
+        page = browser.new_page(viewport={'width': width, 'height': height})
         page.set_default_timeout(PATIENCE * SECONDS)
         page.route(re.compile(r'https?://(?!127\.0\.0\.1)'), lambda route: route.abort())
         yield page
         browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page in headless Chromium."""
+    with open_browser(chromium) as page:
+        yield page
 
 
 @pytest.fixture
