@@ -2,6 +2,7 @@
 #
 #   make quickstart    set up, customise a GAN with drawn sketches, say where the result is
 #   make test          set up, run all tests: units, browser, notebooks
+#   make test-compat   the browser test in Jupyter Notebook 7 with a kernel of the series 6, in an environment of its own
 #   make lab           open JupyterLab on the first notebook
 #   make weights       train everything that ships in data/weights again (about an hour on two cores, see data/README.md)
 #   make bench         run every benchmark behind a number in the README
@@ -22,9 +23,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 
-.PHONY: help install install-core quickstart test test-units test-browser test-notebooks lab weights bench notebooks clean clean-all
+.PHONY: help install install-core quickstart test test-units test-browser test-notebooks test-compat lab weights bench notebooks clean clean-all
 help:
-	@sed -n '3,9s/^#   //p' Makefile
+	@sed -n '3,10s/^#   //p' Makefile
 
 # --- Set-up: interpreter, torch, the rest. Each step leaves a stamp, so that a second call takes no time. -------------
 
@@ -80,6 +81,18 @@ test-browser: install
 test-notebooks: install
 	$(call TIMED,notebooks,SKETCHGAN_FAST=1 $(PY) -m pytest $(NBVAL) $(sort $(wildcard notebooks/[0-9]*.ipynb)))
 
+# Not part of continuous integration: another front end, and the last kernels that answer no widget while a cell runs.
+COMPAT := .venv-compat
+$(COMPAT)/.ready: constraints.txt pyproject.toml | $(PY)
+	$(PYTHON) -m venv $(COMPAT)
+	grep -v '^ipykernel==' constraints.txt > $(COMPAT)/constraints.txt
+	$(COMPAT)/bin/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	$(COMPAT)/bin/python -m pip install --quiet --constraint $(COMPAT)/constraints.txt --editable '.[notebooks,test]' 'notebook>=7,<8' 'ipykernel>=6,<7'
+	@touch $@
+
+test-compat: $(COMPAT)/.ready
+	$(call TIMED,Notebook 7 with ipykernel 6,SKETCHGAN_FRONT_END=notebook $(COMPAT)/bin/python -m pytest tests/browser/test_quickstart.py -s)
+
 # --- What a developer does --------------------------------------------------------------------------------------------
 
 # The commands of data/README.md, in the order in which one needs the other. Each goes on from its checkpoint in outputs/
@@ -107,4 +120,4 @@ clean:
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 clean-all: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(COMPAT)
