@@ -74,6 +74,11 @@ class Activation(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
 
+def clamped(x: Tensor, limit: float | None) -> Tensor:
+    """`x` within +-`limit`, or as it is without one: NVIDIA's networks clamp activations so that half precision holds them."""
+    return x if limit is None else x.clamp(-limit, limit)
+
+
 class Fir(nn.Module):
     """Holder of a FIR kernel `[4, 4]`, so that it stands in the state dict where public checkpoints have it."""
 
@@ -134,10 +139,12 @@ class NoiseInjection(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """Modulated 3x3 convolution, noise, bias, leaky ReLU."""
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU, and a clamp where `conv_clamp` is given."""
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, upsample: bool = False):
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, upsample: bool = False,
+                 conv_clamp: float | None = None):
         super().__init__()
+        self.conv_clamp = conv_clamp
         self.conv = ModulatedConv2d(in_channels, out_channels, 3, w_dim, upsample=upsample)
         self.noise = NoiseInjection()
         self.activate = Activation(out_channels)
@@ -147,21 +154,22 @@ class StyledConv(nn.Module):
         # it costs three small products instead of a pass over the activations (a fifth of G's time on a CPU).
         x = self.conv(x, w, GAIN)
         x = self.noise(x, noise, GAIN)
-        return bias_act(x, self.activate.bias * GAIN, gain=1)
+        return clamped(bias_act(x, self.activate.bias * GAIN, gain=1), self.conv_clamp)
 
 
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to three channels, added to the upsampled picture of the previous resolution."""
 
-    def __init__(self, in_channels: int, w_dim: int, upsample: bool = True):
+    def __init__(self, in_channels: int, w_dim: int, upsample: bool = True, conv_clamp: float | None = None):
         super().__init__()
+        self.conv_clamp = conv_clamp
         if upsample:
             self.upsample = Fir(gain=4)
         self.conv = ModulatedConv2d(in_channels, 3, 1, w_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
     def forward(self, x: Tensor, w: Tensor, skip: Tensor | None = None) -> Tensor:
-        rgb = self.conv(x, w) + self.bias  # [N3HW]
+        rgb = clamped(self.conv(x, w) + self.bias, self.conv_clamp)  # [N3HW]
         return rgb if skip is None else rgb + upsample2d(skip, self.upsample.kernel)
 
 
@@ -185,6 +193,7 @@ class Generator(nn.Module):
         num_mapping: layers of the mapping network `style`.
         channels: `{4: c, 8: c, ...}`, or None for the official table.
         w_shift: append a learned constant shift to the mapping network (key `style.{num_mapping + 1}.w_shift`).
+        conv_clamp: keep the activations of every layer within +- this (256 in NVIDIA's networks), or None.
     Attributes:
         num_ws: how many layers take a row of `ws`, `2 log2(resolution) - 2`.
         style: the mapping network.
@@ -192,9 +201,9 @@ class Generator(nn.Module):
     """
 
     def __init__(self, resolution: int, z_dim: int = 512, w_dim: int = 512, num_mapping: int = 8,
-                 channels: dict[int, int] | None = None, w_shift: bool = False):
+                 channels: dict[int, int] | None = None, w_shift: bool = False, conv_clamp: float | None = None):
         super().__init__()
-        self.channels = channel_table(resolution, channels)
+        self.channels, self.conv_clamp = channel_table(resolution, channels), conv_clamp
         if min(z_dim, w_dim, num_mapping) < 1:
             raise ValueError(f"z_dim={z_dim}, w_dim={w_dim} and num_mapping={num_mapping} must all be at least 1")
         self.resolution, self.z_dim, self.w_dim, self.num_mapping = resolution, z_dim, w_dim, num_mapping
@@ -207,13 +216,14 @@ class Generator(nn.Module):
 
         c4 = self.channels[4]
         self.input = ConstantInput(c4)
-        self.conv1 = StyledConv(c4, c4, w_dim)
-        self.to_rgb1 = ToRGB(c4, w_dim, upsample=False)
+        self.conv1 = StyledConv(c4, c4, w_dim, conv_clamp=conv_clamp)
+        self.to_rgb1 = ToRGB(c4, w_dim, upsample=False, conv_clamp=conv_clamp)
         self.convs, self.to_rgbs = nn.ModuleList(), nn.ModuleList()
         for low, high in zip(sizes[:-1], sizes[1:]):
             c_low, c_high = self.channels[low], self.channels[high]
-            self.convs += [StyledConv(c_low, c_high, w_dim, upsample=True), StyledConv(c_high, c_high, w_dim)]
-            self.to_rgbs.append(ToRGB(c_high, w_dim))
+            self.convs += [StyledConv(c_low, c_high, w_dim, upsample=True, conv_clamp=conv_clamp),
+                           StyledConv(c_high, c_high, w_dim, conv_clamp=conv_clamp)]
+            self.to_rgbs.append(ToRGB(c_high, w_dim, conv_clamp=conv_clamp))
 
         self.noises = nn.Module()
         for i, size in enumerate([4] + [r for r in sizes[1:] for _ in range(2)]):
@@ -225,7 +235,8 @@ class Generator(nn.Module):
     def config(self) -> dict:
         """The arguments that build this generator again."""
         return dict(resolution=self.resolution, z_dim=self.z_dim, w_dim=self.w_dim, num_mapping=self.num_mapping,
-                    channels=dict(self.channels), w_shift=isinstance(self.style[-1], WShift))
+                    channels=dict(self.channels), w_shift=isinstance(self.style[-1], WShift),
+                    conv_clamp=self.conv_clamp)
 
     def forward(self, z: Tensor, truncation_psi: float = 1, noise_mode: str = "random",
                 generator: torch.Generator | None = None) -> Tensor:
@@ -250,7 +261,6 @@ class Generator(nn.Module):
             w = self.mean_w().lerp(w, truncation_psi)
         return w[:, None].expand(-1, self.num_ws, -1)
 
-    @torch.no_grad()
     def mean_w(self) -> Tensor:
         """The mean of w `[w_dim]`: the file's, or that of 8,192 seeded z, for the mapping network as it is now.
 
@@ -258,9 +268,17 @@ class Generator(nn.Module):
         """
         stale = self._w_avg_stamp is not None and not math.isclose(self._w_avg_stamp, self._stamp(), rel_tol=1e-9)
         if self.w_avg is None or stale:
-            z = torch.randn(W_AVG_SAMPLES, self.z_dim, generator=torch.Generator().manual_seed(W_AVG_SEED))
-            self.set_w_avg(self.style(z.to(self.input.input.device)).mean(0))
+            self.set_w_avg(self._measured_w())
         return self.w_avg
+
+    @torch.no_grad()
+    def _measured_w(self) -> Tensor:
+        z = torch.randn(W_AVG_SAMPLES, self.z_dim, generator=torch.Generator().manual_seed(W_AVG_SEED))
+        return self.style(z.to(self.input.input.device)).mean(0)
+
+    def w_avg_is_measured(self) -> bool:
+        """Whether `mean_w()` is what measuring gives, so that a file without it gives it back (to rounding)."""
+        return torch.allclose(self.mean_w(), self._measured_w(), rtol=1e-4, atol=1e-5)
 
     def set_w_avg(self, w_avg: Tensor | None) -> None:
         """Take `w_avg [w_dim]` as the mean of w of the mapping network as it is now; None forgets it."""
@@ -323,33 +341,34 @@ class ConvLayer(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, downsample: bool = False,
-                 activate: bool = True):
+                 activate: bool = True, conv_clamp: float | None = None):
         conv = EqualConv2d(in_channels, out_channels, kernel_size)
         super().__init__(*([Fir(gain=1)] if downsample else []), conv,
                          *([Activation(out_channels)] if activate else []))
-        self.downsample = downsample
+        self.downsample, self.conv_clamp = downsample, conv_clamp
 
     def forward(self, x: Tensor, gain: float = 1) -> Tensor:
         """`[N, I, H, W] -> [N, O, H or H/2, W or W/2]`, times `gain`, which goes into the weight (see `StyledConv`)."""
         layers = list(self)
         kernel = layers.pop(0).kernel if self.downsample else None
         conv, act = layers if len(layers) == 2 else (layers[0], None)
+        limit = None if self.conv_clamp is None else self.conv_clamp * gain
         gain = gain if act is None else gain * GAIN
         weight, bias = conv.weight * (conv.scale * gain), None if act is None else act.bias * gain
         if kernel is None:
             x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         else:
             x = conv2d_down(x, weight, kernel, bias)
-        return x if act is None else F.leaky_relu(x, SLOPE, inplace=True)
+        return clamped(x if act is None else F.leaky_relu(x, SLOPE, inplace=True), limit)
 
 
 class ResBlock(nn.Module):
     """Residual block that halves the resolution."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, conv_clamp: float | None = None):
         super().__init__()
-        self.conv1 = ConvLayer(in_channels, in_channels, 3)
-        self.conv2 = ConvLayer(in_channels, out_channels, 3, downsample=True)
+        self.conv1 = ConvLayer(in_channels, in_channels, 3, conv_clamp=conv_clamp)
+        self.conv2 = ConvLayer(in_channels, out_channels, 3, downsample=True, conv_clamp=conv_clamp)
         self.skip = ConvLayer(in_channels, out_channels, 1, downsample=True, activate=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -380,22 +399,27 @@ class Discriminator(nn.Module):
     Args:
         resolution: pixels on a side, a power of two from 8 to 1024.
         channels: `{4: c, 8: c, ...}`, or None for the official table.
+        conv_clamp: keep the activations of every layer within +- this (256 in NVIDIA's networks), or None.
+        mbstd_group: samples over which the minibatch standard deviation is taken, at most; None takes the whole batch.
     """
 
-    def __init__(self, resolution: int, channels: dict[int, int] | None = None):
+    def __init__(self, resolution: int, channels: dict[int, int] | None = None, conv_clamp: float | None = None,
+                 mbstd_group: int | None = 4):
         super().__init__()
         self.resolution, self.channels = resolution, channel_table(resolution, channels)
+        self.conv_clamp, self.mbstd_group = conv_clamp, mbstd_group
         sizes = sorted(self.channels, reverse=True)
-        blocks = [ResBlock(self.channels[a], self.channels[b]) for a, b in zip(sizes[:-1], sizes[1:])]
-        self.convs = nn.Sequential(ConvLayer(3, self.channels[resolution], 1), *blocks)
+        blocks = [ResBlock(self.channels[a], self.channels[b], conv_clamp) for a, b in zip(sizes[:-1], sizes[1:])]
+        self.convs = nn.Sequential(ConvLayer(3, self.channels[resolution], 1, conv_clamp=conv_clamp), *blocks)
         c4 = self.channels[4]
-        self.final_conv = ConvLayer(c4 + 1, c4, 3)
+        self.final_conv = ConvLayer(c4 + 1, c4, 3, conv_clamp=conv_clamp)
         self.final_linear = nn.Sequential(EqualLinear(c4 * 16, c4, activation=True), EqualLinear(c4, 1))
 
     @property
     def config(self) -> dict:
         """The arguments that build this discriminator again."""
-        return dict(resolution=self.resolution, channels=dict(self.channels))
+        return dict(resolution=self.resolution, channels=dict(self.channels), conv_clamp=self.conv_clamp,
+                    mbstd_group=self.mbstd_group)
 
     def forward(self, img: Tensor) -> Tensor:
         """Logits `[N, 1]` of images `[N, 3, R, R]` in [-1, 1]; they depend on the batch by its standard deviation."""
@@ -404,5 +428,5 @@ class Discriminator(nn.Module):
             raise ValueError(f"the discriminator got {list(img.shape)} and wants [N, {', '.join(map(str, wanted))}]; "
                              f"resize the images, or repeat a sketch's one channel three times")
         x = self.convs(img.contiguous(memory_format=torch.channels_last))
-        x = self.final_conv(minibatch_stddev(x))  # [N, C, 4, 4]
+        x = self.final_conv(minibatch_stddev(x, self.mbstd_group or len(x)))  # [N, C, 4, 4]
         return self.final_linear(x.flatten(1))

@@ -157,7 +157,7 @@ def test_missing_file_and_unknown_format(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file"):
         load_generator(tmp_path / "absent.pth")
     (tmp_path / "model.onnx").write_bytes(b"x")
-    with pytest.raises(CheckpointError, match="'.onnx'; known are .safetensors, .pt, .pth"):
+    with pytest.raises(CheckpointError, match="no checkpoint known here.*safetensors.*PyTorch.*NVIDIA"):
         load_generator(tmp_path / "model.onnx")
 
 
@@ -190,10 +190,13 @@ def test_not_a_number(tmp_path, networks):
 def test_another_architecture(tmp_path, networks):
     G, D, _ = networks
     torch.save(D.state_dict(), tmp_path / "d.pth")
-    with pytest.raises(CheckpointError, match="not a generator.*style.1.weight.*the file you meant"):
+    with pytest.raises(CheckpointError, match="holds a discriminator, and not a generator; pass the file that does"):
         load_generator(tmp_path / "d.pth")
-    with pytest.raises(CheckpointError, match="not a PhotoSketch"):
+    with pytest.raises(CheckpointError, match="holds a discriminator, and not a sketcher"):
         load_photosketch(tmp_path / "d.pth")
+    torch.save({"fc.weight": torch.ones(2)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="not a generator in a layout known here.*1 tensors.*fc.weight.*you meant"):
+        load_generator(tmp_path / "other.pth")
     save(tmp_path / "g.safetensors", G=G)
     with pytest.raises(CheckpointError, match="holds a generator, and not a discriminator"):
         load_discriminator(tmp_path / "g.safetensors")
