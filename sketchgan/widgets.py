@@ -4,6 +4,7 @@ Callbacks may come on any thread (JupyterLab answers some on a subshell), and ip
 whoever touches a drawing or a canvas holds LOCK.
 """
 
+import base64
 import html
 import threading
 from contextlib import contextmanager
@@ -54,6 +55,20 @@ class Message(w.HTML):
     def say(self, text):
         """Shows `text`, whatever characters it holds."""
         self.value = f'<div role="status" style="line-height: 1.4">{html.escape(str(text))}</div>'
+
+
+class Picture(w.HTML):
+    """A square picture with a text for screen readers, which ipywidgets' Image has no place for."""
+
+    def __init__(self, side):
+        self.side, self.png = side, b""
+        super().__init__(layout=w.Layout(width=f"{side + 2}px", height=f"{side + 2}px", margin="2px"))
+
+    def show(self, png, text):
+        """Shows the bytes of a PNG, described by `text`."""
+        self.png = png
+        self.value = (f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{html.escape(text)}" '
+                      f'width="{self.side}" height="{self.side}" style="border: {BORDER}; display: block">')
 
 
 def uploaded(upload):

@@ -1,22 +1,19 @@
 """The pad without a browser: events as the browser sends them, buttons as the mouse clicks them."""
+import datetime
 import io
-import sys
 import threading
-import time
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+w = pytest.importorskip("ipywidgets")
 pytest.importorskip("ipycanvas")
 
-from sketchgan.customize import CustomizeConfig
-from sketchgan.photosketch import PhotoSketch
-from sketchgan.sketches import SketchError, load_sketches, rasterize
-from sketchgan.stylegan2 import Discriminator, Generator
-from sketchgan.sketch_pad import Drawing, SketchPad
-
-CHANNELS = {4: 8, 8: 8, 16: 8}
+from sketchgan.sketch_pad import SketchPad
+from sketchgan.sketches import SketchError, chamfer, load_sketches, rasterize
+from sketchgan.strokes import trace
 
 
 # ---- drawing
@@ -93,8 +90,9 @@ def test_several_sketches_in_the_strip():
     assert pad.drawing.current == 0 and first.button_style == "info"
     pad.delete_button.click()
     assert pad.sketches().shape[0] == 1 and len(pad.strip.children) == 1
-    thumbnail = Image.open(io.BytesIO(pad.strip.children[0].children[0].value))
+    thumbnail = Image.open(io.BytesIO(pad.strip.children[0].children[0].png))
     assert thumbnail.convert("L").getextrema()[0] < 128                  # the strip shows what is left
+    assert 'alt="sketch 1, 1 stroke"' in pad.strip.children[0].children[0].value
     pad.undo()
     assert pad.sketches().shape[0] == 2
     pad.delete(), pad.delete(), pad.delete()
@@ -138,14 +136,155 @@ def test_strokes_from_two_threads_are_all_kept():
     assert len(pad.drawing.strokes) == 40
 
 
-def test_drawing_alone():
-    drawing = Drawing()
-    drawing.undo(), drawing.redo()
-    drawing.replace(("a",)), drawing.add(), drawing.replace(("b",))
-    assert drawing.sketches == (("a",), ("b",)) and drawing.current == 1
-    for _ in range(9):
-        drawing.undo()
-    assert drawing.sketches == ((),) and drawing.current == 0
-    for _ in range(9):
-        drawing.redo()
-    assert drawing.sketches == (("a",), ("b",)) and drawing.current == 1
+def test_the_eraser_cuts_strokes_and_undo_brings_them_back():
+    pad = SketchPad(size=256)
+    draw(pad, (20, 100), (220, 100))
+    whole = pad.sketches()
+    pad.tool.value = "eraser"
+    assert pad.pen.value == 16, "each tool has its own width"
+    draw(pad, (120, 60), (120, 140))
+    assert len(pad.drawing.strokes) == 2 and (pad.sketches()[0, 0, :, 30] > 0.9).all()
+    pad.undo_button.click()
+    assert torch.equal(pad.sketches(), whole)
+    pad.tool.value = "pen"
+    assert pad.pen.value == 5
+
+
+def test_copy_mirror_and_order_by_their_buttons():
+    pad = SketchPad(size=256)
+    assert pad.left_button.disabled and pad.right_button.disabled
+    draw(pad, (20, 20), (90, 200))
+    pad.copy_button.click(), pad.mirror_button.click()
+    first, second = pad.sketches()
+    assert chamfer(first[None].flip(3), second[None]).item() < 0.5 and not torch.equal(first, second)
+    assert pad.drawing.current == 1 and pad.right_button.disabled
+    pad.left_button.click()
+    assert torch.equal(pad.sketches()[0], second) and pad.drawing.current == 0 and pad.left_button.disabled
+    pad.right_button.click()
+    assert torch.equal(pad.sketches()[1], second)
+
+
+# ---- a picture below the paper
+
+class Contour(torch.nn.Module):
+    """Stands for F: draws the line x = 24 of 64, whatever it is shown."""
+
+    batch_stats = True
+
+    def __init__(self):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, images):
+        sketches = images.new_ones(len(images), 1, *images.shape[2:])
+        sketches[..., 23:25] = -1
+        return sketches
+
+
+def test_tracing_a_photo():
+    pad = SketchPad(size=256, F=Contour())
+    assert pad.trace_button.disabled and pad.easel.strength.disabled and pad.compared.layout.display == "none"
+    draw(pad, (200, 20), (200, 200))
+    pad.underlay(torch.rand(3, 64, 64) * 2 - 1)
+    assert not pad.trace_button.disabled and pad.compared.layout.display is None
+    assert "px away" in pad.sketched_caption.value
+    pad.trace_button.click()
+    assert len(pad.drawing.strokes) == 2, "the contour comes beside what was drawn"
+    traced = pad.drawing.strokes[1]
+    assert traced["width"] == 5 and all(abs(x - 96) < 1.5 for x, _ in traced["points"])
+    pad.undo()
+    assert len(pad.drawing.strokes) == 1
+    pad.underlay(None)
+    assert pad.trace_button.disabled and pad.compared.layout.display == "none"
+    with pytest.raises(SketchError, match="upload a photo"):
+        pad.trace()
+    without = SketchPad()
+    without.underlay(Image.new("RGB", (80, 60)))
+    with pytest.raises(SketchError, match=r"SketchPad\(F=F\)"):
+        without.trace()
+
+
+@pytest.mark.parametrize("make", [
+    lambda folder: torch.zeros(1, 3, 40, 40), lambda folder: torch.zeros(1, 40, 40), lambda folder: np.zeros((50, 90, 3), np.uint8),
+    lambda folder: Image.new("L", (90, 50)), lambda folder: [Image.new("RGBA", (90, 50)).save(folder / "x.png"), folder / "x.png"][1]])
+def test_underlay_takes_what_holds_a_picture(make, tmp_path):
+    pad = SketchPad()
+    pad.underlay(make(tmp_path))
+    assert pad.picture.mode == "RGB" and pad.picture.width == pad.picture.height
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(2, 3, 8, 8), 7, "none.png"], ids=["a batch", "a number", "no file"])
+def test_underlay_refuses_the_rest_and_keeps_what_was_there(wrong):
+    pad = SketchPad()
+    pad.underlay(torch.zeros(3, 8, 8))
+    before = pad.picture
+    with pytest.raises((SketchError, OSError)):
+        pad.underlay(wrong)
+    assert pad.picture is before
+
+
+# ---- files
+
+def upload(widget, name, data):
+    """A file as the browser hands it over."""
+    widget.value = ({"name": name, "type": "", "size": len(data), "content": memoryview(data),
+                     "last_modified": datetime.datetime.now(datetime.timezone.utc)},)
+
+
+def test_uploads_of_drawings_and_photos(tmp_path):
+    pad, first = SketchPad(size=256, F=Contour()), SketchPad("standing_cat")
+    first.save(tmp_path / "cat.json"), first.save(tmp_path / "cat.png")
+    pictures = sorted(tmp_path.glob("cat_*.png"))
+    assert len(pictures) == len(first.drawing.drawn)
+    upload(pad.upload, "cat.json", (tmp_path / "cat.json").read_bytes())
+    assert torch.equal(pad.sketches(), first.sketches()) and not pad.upload.value
+    upload(pad.upload, "cat_1.png", pictures[0].read_bytes())
+    upload(pad.upload, "cat_1.png", pictures[0].read_bytes())            # the same file may come again
+    *_, again, twice = pad.sketches()
+    assert torch.equal(again, twice) and chamfer(again[None], first.sketches()[:1]).item() < 0.2
+    assert len(pad.drawing.strokes) == len(trace(first.sketches(256)[:1])), "a picture becomes strokes to draw on"
+    before = pad.sketches()
+    upload(pad.upload, "../noise.png", b"no picture")
+    assert "noise.png" in pad.status.value and torch.equal(pad.sketches(), before)
+    upload(pad.photo, "photo.jpg", b"no picture")
+    assert "photo.jpg" in pad.status.value and pad.picture is None
+    upload(pad.photo, "photo.png", pictures[0].read_bytes())
+    assert pad.picture is not None and pad.contour.shape == (1, 1, 64, 64)
+
+
+def test_saving_one_sketch_as_a_picture(tmp_path):
+    pad = SketchPad(size=256)
+    draw(pad, (20, 20), (90, 200))
+    pad.file.value = str(tmp_path / "one.png")
+    pad.save_button.click()
+    assert torch.equal(load_sketches([np.array(Image.open(tmp_path / "one.png").convert("L"))], 256)[0, 0] < 0,
+                       pad.sketches(256)[0, 0] < 0)
+
+
+# ---- for everybody
+
+def controls(widget):
+    """Every widget below `widget` that a user can change or press."""
+    if isinstance(widget, (w.Button, w.FileUpload, w.RadioButtons, w.Combobox, w.BoundedIntText, w.ToggleButtons, w.IntSlider)):
+        yield widget
+    for child in getattr(widget, "children", ()):
+        yield from controls(child)
+
+
+def test_every_control_has_a_name_and_a_tooltip_and_every_picture_a_text():
+    pad = SketchPad("standing_cat")
+    found = list(controls(pad))
+    assert len(found) >= 18
+    for control in found:
+        assert control.description and control.tooltip, f"{type(control).__name__} {control.description!r} lacks a name or tooltip"
+        assert control.tabbable is not False
+    assert pad.canvas.tooltip and pad.canvas.description == "", "what the browser needs to show a canvas's tooltip"
+    for picture in [pad.seen, pad.sketched, *(box.children[0] for box in pad.strip.children)]:
+        assert not picture.value or 'alt="' in picture.value
+    assert 'role="status"' in pad.status.value
+
+
+def test_messages_are_text_whatever_they_hold():
+    pad = SketchPad()
+    pad.status.say("<script>x</script>")
+    assert "<script>" not in pad.status.value and "&lt;script&gt;" in pad.status.value
