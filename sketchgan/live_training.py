@@ -11,7 +11,9 @@ import torch
 
 from . import plotting
 from .customize import same
-from .session import Allowance, open_session
+from .history_slider import ORIGINAL, HistorySlider, moment
+from .session import Allowance
+from .sessions import open_session
 from .sketches import SketchError
 from .widgets import button, clock, grid, w
 
@@ -20,7 +22,6 @@ NOW = "<b>now</b>: the same z and the same noise"
 AUGMENTATIONS = {"none": "", "move": "translation", "move, cut out": "translation,cutout", "more": "translation,cutout,upscale"}
 MEASURES = {"distance": "px from the sketches", "share": "share found by the judge"}
 WIDE = "800px"                  # fits a notebook in a window of 900
-ORIGINAL = object()             # the left end of the history
 
 
 class LiveTraining(w.VBox):
@@ -57,7 +58,7 @@ class LiveTraining(w.VBox):
         self._frames, self._curves = Allowance(0.1, 0.25), Allowance(0.05, 1.0)
         self._shown = self._original = self._sample(G)
         self._live = self._original, NOW
-        self._lock, self._looked, self._moving, self._touched = threading.RLock(), None, False, False
+        self._lock, self._moving, self._touched = threading.RLock(), False, False
         self._make_widgets()
         session.on_step, session.on_end = self._follow, self._ended
         if pad is not None:
@@ -78,10 +79,7 @@ class LiveTraining(w.VBox):
         self.status, self.trouble = w.HTML(), w.HTML()
         self.before, self.now = (w.Image(format="png", layout=w.Layout(width="100%")) for _ in range(2))
         self.caption = w.HTML(NOW)
-        self.scrub = w.IntSlider(0, 0, 0, description="history", readout=False, layout=w.Layout(flex="1 1 300px"),
-                                 tooltip="Go back to earlier states of this training; the right end is now")
-        self.use_button = button("Use this one", "Make the state shown above the result", self.use)
-        self.choice = w.HTML()
+        self.slider = HistorySlider(self.history, self._look, self._lock)
         self.l_image = w.FloatSlider(0.7, min=0, max=3, step=0.05, description="l_image", continuous_update=False,
                                      tooltip="How strongly colours, textures and variety are held; 0 lets go of them")
         self.augment = w.SelectionSlider(options=list(AUGMENTATIONS.items()), description="augment",
@@ -90,14 +88,13 @@ class LiveTraining(w.VBox):
         self.curves = [w.Image(format="png", layout=w.Layout(display="none", max_width="100%")) for _ in range(2)]
         self._show_terms()
         self.outlines.observe(lambda _: self._toggled(), "value")
-        self.scrub.observe(self._scrubbed, "value")
         self.l_image.observe(lambda change: self._wish(l_image=change.new), "value")
         self.augment.observe(lambda change: self._wish(augment=change.new), "value")
         row = lambda *children: w.HBox(children, layout=w.Layout(flex_flow="row wrap", align_items="center"))
         buttons = [self.start_button, self.pause_button, self.stop_button, self.over_button] if self.mode == "thread" else []
         super().__init__([row(*buttons, self.outlines, self.status), self.bar, self.trouble,
                           w.HTML("<b>before</b>: samples of the original"), self.before, self.caption, self.now,
-                          row(self.scrub, self.use_button, self.choice), row(self.l_image, self.augment), row(*self.curves)],
+                          self.slider, row(self.l_image, self.augment), row(*self.curves)],
                          layout=w.Layout(max_width=WIDE))
 
     # ---- what programs and buttons use
@@ -128,8 +125,8 @@ class LiveTraining(w.VBox):
     def start_over(self):
         """Begins anew, warm start included, with the sketches and the knobs as they are now."""
         self.session.clear()
-        self._looked, self._live = None, (self._original, NOW)
-        self._show_live(*self._live)
+        self.slider.now()
+        self._show_live(self._original, NOW)
         self.start()
 
     def pause(self):
@@ -169,12 +166,6 @@ class LiveTraining(w.VBox):
         while self.running:
             await asyncio.sleep(0.2)
         self.join()
-
-    def use(self):
-        """Makes the state that the slider shows the result; at its right end, that is the newest."""
-        if self._looked is not ORIGINAL:
-            self.history.choose(self._looked)
-            self._show_choice()
 
     # ---- what happens on the thread that trains
 
@@ -218,7 +209,6 @@ class LiveTraining(w.VBox):
         self._show_live(*self._live)
         self._show_terms()
         self.before.value = self._picture(self._original)
-        self._show_choice()
         self._show_curves()
         if session.error:
             self._say("failed")
@@ -232,8 +222,8 @@ class LiveTraining(w.VBox):
         """Shows images [N, 3, R, R] as the present ones, unless somebody looks at earlier ones."""
         with self._lock:
             self._live = images, caption
-            self._place_slider()
-            if self._looked is None:
+            self.slider.place()
+            if self.slider.looked is None:
                 self._show(images, caption)
 
     def _show(self, images, caption):
@@ -291,36 +281,14 @@ class LiveTraining(w.VBox):
 
     # ---- the history and the knobs
 
-    def _place_slider(self):
-        """Lets the slider reach from the original (0) over all snapshots to now (its right end)."""
-        snapshots = self.history.snapshots
-        if self._looked is None or self._looked is ORIGINAL:
-            at = 0 if self._looked is ORIGINAL else len(snapshots) + 1
-        else:                                               # it may have been dropped: then the first one not before it
-            at = 1 + sum(snapshot.seconds < self._looked.seconds for snapshot in snapshots)
-        self._moving = True
-        with self.scrub.hold_sync():
-            self.scrub.max, self.scrub.value = len(snapshots) + 1, at
-        self._moving = False
-
-    def _scrubbed(self, change):
-        with self._lock:
-            if self._moving:
-                return
-            snapshots, at = self.history.snapshots, change.new
-            self._looked = ORIGINAL if at == 0 else snapshots[at - 1] if at <= len(snapshots) else None
-            self.use_button.disabled = self._looked is ORIGINAL
-            if self._looked is None:
-                self._show(*self._live)
-            elif self._looked is ORIGINAL:
-                self._show(self._original, "<b>then</b>: the original")
-            else:
-                images = self._sample(self.history.generator(self._looked))
-                self._show(images, f"<b>then</b>: {moment(self._looked)}")
-
-    def _show_choice(self):
-        chosen = self.history.chosen
-        self.choice.value = f"the result is <b>{moment(chosen)}</b>" if chosen else "the result is the newest state"
+    def _look(self, looked):
+        """Somebody looks at now (None), at the original, or at a snapshot."""
+        if looked is None:
+            self._show(*self._live)
+        elif looked is ORIGINAL:
+            self._show(self._original, "<b>then</b>: the original")
+        else:
+            self._show(self._sample(self.history.generator(looked)), f"<b>then</b>: {moment(looked)}")
 
     def _show_terms(self):
         """Sets the knobs to what is in force."""
@@ -358,8 +326,3 @@ def widgets_live_while_awaiting():
     """Whether this kernel answers widgets while a cell awaits: ipykernel does from 7.4 on; before, nobody could press Start."""
     kernel = sys.modules.get("ipykernel")
     return kernel is None or kernel.version_info[:2] >= (7, 4)
-
-
-def moment(snapshot):
-    """When a snapshot was taken, in words."""
-    return f"iteration {snapshot.iteration}, after {clock(snapshot.seconds)}"

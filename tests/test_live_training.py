@@ -12,7 +12,7 @@ from PIL import Image
 
 pytest.importorskip("ipycanvas")
 
-from sketchgan import live_training, session, widgets
+from sketchgan import live_training, sessions, widgets
 from sketchgan.customize import CustomizeConfig
 from sketchgan.photosketch import PhotoSketch
 from sketchgan.sketches import load_sketches
@@ -217,20 +217,20 @@ def test_the_history_can_be_looked_at_and_chosen_from(monkeypatch):
     live = LiveTraining(*networks(), sketches(), config=quick(6))
     monkeypatch.setattr(live.history, "first_every", 0.0)                # a state after every step
     live.start(), live.join()
-    assert len(live.history) == 6 and live.scrub.max == live.scrub.value == 7
+    assert len(live.history) == 6 and live.slider.scrub.max == live.slider.scrub.value == 7
     newest = live.now.value
-    live.scrub.value = 2
+    live.slider.scrub.value = 2
     assert "iteration 2" in live.caption.value and live.now.value != newest
     assert live.now.value == live._picture(live._sample(live.history.generator(live.history.snapshots[1])))
-    live.use_button.click()
-    assert "iteration 2" in live.choice.value
+    live.slider.use_button.click()
+    assert "iteration 2" in live.slider.choice.value
     assert torch.equal(weights(live.result), torch.cat([v.flatten() for v in live.history.snapshots[1].state.values()]))
-    live.scrub.value = 0
-    assert live.now.value == live.before.value and live.use_button.disabled
-    live.scrub.value = 7
+    live.slider.scrub.value = 0
+    assert live.now.value == live.before.value and live.slider.use_button.disabled
+    live.slider.scrub.value = 7
     assert live.now.value == newest and "now" in live.caption.value
-    live.use_button.click()
-    assert "newest" in live.choice.value and live._picture(live._sample(live.result)) == newest
+    live.slider.use_button.click()
+    assert "newest" in live.slider.choice.value and live._picture(live._sample(live.result)) == newest
 
 
 def test_whoever_looks_back_is_not_disturbed(monkeypatch):
@@ -238,13 +238,13 @@ def test_whoever_looks_back_is_not_disturbed(monkeypatch):
     monkeypatch.setattr(live.history, "first_every", 0.0)
     live.start()
     wait_for(lambda: len(live.history) >= 3)
-    live.scrub.value = 1
-    looked, picture = live._looked, live.now.value
+    live.slider.scrub.value = 1
+    looked, picture = live.slider.looked, live.now.value
     wait_for(lambda: len(live.history) >= 8)
-    assert live._looked is looked and live.now.value == picture and live.scrub.value == 1
-    live.use()
+    assert live.slider.looked is looked and live.now.value == picture and live.slider.scrub.value == 1
+    live.slider.use()
     assert live.result is not None, "one that was chosen can be had while training runs"
-    live.scrub.value = live.scrub.max
+    live.slider.scrub.value = live.slider.scrub.max
     wait_for(lambda: live.now.value != picture)
     live.stop()
 
@@ -269,7 +269,7 @@ def test_knobs_act_through_the_controls(tmp_path):
     live.start(), live.join()
     assert "D_image" not in live.losses[-1][1]
     assert {(change["name"], change["value"]) for change in live.session.run.history} == {("l_image", 0.0), ("augment", "")}
-    session._sessions.clear()                                            # as a new kernel does
+    sessions._sessions.clear()                                            # as a new kernel does
     again = LiveTraining(*networks(), sketches(), config=quick(3), checkpoint=path)
     again.start(), again.join()
     assert (again.l_image.value, again.augment.value) == (0.0, "") and "D_image" not in again.losses[-1][1]

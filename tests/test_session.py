@@ -4,10 +4,11 @@ import time
 import pytest
 import torch
 
-from sketchgan import checkpoints, session
+from sketchgan import checkpoints, session, sessions
 from sketchgan.customize import CustomizeConfig
 from sketchgan.photosketch import PhotoSketch
-from sketchgan.session import Allowance, Session, open_session
+from sketchgan.session import Allowance, Session
+from sketchgan.sessions import open_session
 from sketchgan.sketches import load_sketches
 from sketchgan.stylegan2 import Discriminator, Generator
 
@@ -24,7 +25,7 @@ def forget_kernel():
     """What a restart of the kernel does."""
     if session._running:
         session._running.stop()
-    session._sessions.clear()
+    sessions._sessions.clear()
     session._running = None
 
 
@@ -211,15 +212,15 @@ def test_ready_made_sketches_do_too():
     assert len(one.sketches) >= 1 and one.done == 0 and one.speed == 0
 
 
-def test_an_allowance_keeps_its_share_and_its_distance():
-    allowance = Allowance(share=0.5, seconds=0.0)
-    assert allowance.due
-    with allowance.spend():
-        time.sleep(0.05)
-    assert not allowance.due
-    time.sleep(0.06)
-    assert allowance.due
-    far = Allowance(share=1.0, seconds=60)
-    with far.spend():
-        pass
-    assert not far.due
+def test_an_allowance_keeps_its_share_and_its_distance(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    for share, seconds, took, wait in ((0.5, 0.0, 2.0, 2.0), (0.1, 0.25, 0.01, 0.25), (0.1, 0.25, 1.0, 9.0)):
+        allowance = Allowance(share, seconds)
+        assert allowance.due
+        with allowance.spend():
+            now[0] += took
+        now[0] += wait - 0.01
+        assert not allowance.due
+        now[0] += 0.02
+        assert allowance.due
