@@ -88,7 +88,6 @@ def _drive(file_id: str) -> tuple[str, ...]:
 
 
 def _items() -> Iterator[Item]:
-    mit = "MIT"
     yield Item("hands", "2,062 photographs of a hand showing a digit, one folder a pose: real photographs for a small GAN", "Apache-2.0",
                tuple(f"https://{host}" for host in ("codeload.github.com/ardamavi/Sign-Language-Digits-Dataset/zip/refs/heads/master",
                                                     "github.com/ardamavi/Sign-Language-Digits-Dataset/archive/refs/heads/master.zip")),
@@ -98,13 +97,13 @@ def _items() -> Iterator[Item]:
         yield Item(f"quickdraw-{word}", f"human drawings ({word}) as strokes, for load_sketches", "CC BY 4.0", (f"{QUICKDRAW}{word}.ndjson",),
                    f"{word}.ndjson", "ndjson", "https://github.com/googlecreativelab/quickdraw-dataset", group="quickdraw")
     yield Item("gansketching-pretrained", "StyleGAN2 of horse, cat, church (256 px) and faces (1024 px), G and D, and the PhotoSketch network: "
-               "what the paper starts from", f"{mit}; weights from NVIDIA (non-commercial) and PhotoSketch (BSD-3)",
+               "what the paper starts from", "MIT; weights from NVIDIA (non-commercial) and PhotoSketch (BSD-3)",
                (GANSKETCHING + "pretrained_models.zip",), "pretrained_models.zip", page=GANSKETCHING_PAGE)
     yield Item("gansketching-weights", "the paper's customised generators (horse riders, standing cat, gabled church, ...)",
-               f"{mit}; from NVIDIA's weights (non-commercial)", (GANSKETCHING + "weights.zip",), "weights.zip", page=GANSKETCHING_PAGE)
+               "MIT; from NVIDIA's weights (non-commercial)", (GANSKETCHING + "weights.zip",), "weights.zip", page=GANSKETCHING_PAGE)
     yield Item("gansketching-sketches", "the paper's sketches: 30 for each PhotoSketch task, drawings by the authors and from Quick, Draw!",
-               mit, (GANSKETCHING + "sketch_data.zip",), "sketch_data.zip", page=GANSKETCHING_PAGE)
-    yield Item("gansketching-evaluation", "2,500 photographs of each target shape: the paper's evaluation sets", f"{mit}; photographs from LSUN",
+               "MIT", (GANSKETCHING + "sketch_data.zip",), "sketch_data.zip", page=GANSKETCHING_PAGE)
+    yield Item("gansketching-evaluation", "2,500 photographs of each target shape: the paper's evaluation sets", "MIT; photographs from LSUN",
                (GANSKETCHING + "eval_data.zip",), "eval_data.zip", page=GANSKETCHING_PAGE)
     yield Item("photosketch", "the original PhotoSketch network (photograph to contour drawing), as published: latest_net_G.pth, or a zip that "
                "holds it", "BSD-3-Clause", _drive("1TQf-LyS8rRDDapdcTnEgWzYJllPgiXdj"), "photosketch_pretrained", "torch", "https://github.com/mtli/PhotoSketch")
