@@ -90,7 +90,7 @@ def test_every_kind_of_holder_gives_the_same_sketch(drawn, tmp_path):
                floats[None, None], {"strokes": SQUARE}, *sorted(tmp_path.iterdir())]
     wanted = torch.nn.functional.avg_pool2d(rasterize(SQUARE, 256), 4)
     for holder in holders:
-        sketch = normalize_sketch(holder, 64)
+        sketch = normalize_sketch(holder, 64, pen=None, box=None)
         assert sketch.shape == (1, 1, 64, 64) and sketch.dtype == torch.float32
         assert sketch.min() >= -1 and sketch.max() <= 1
         assert (sketch - wanted).abs().mean() < 0.02, holder
@@ -126,7 +126,7 @@ def test_what_is_no_sketch_is_refused_with_advice(bad, advice):
 
 def test_white_on_black(drawn):
     with pytest.raises(SketchError, match="invert=True"):
-        normalize_sketch(255 - drawn)
+        normalize_sketch(255 - drawn, invert=False)
     with pytest.warns(UserWarning, match="turned round"):
         turned = normalize_sketch(255 - drawn, invert="auto")
     assert torch.allclose(turned, normalize_sketch(drawn), atol=1e-6)
@@ -136,8 +136,12 @@ def test_white_on_black(drawn):
 
 def test_transparent_ground(drawn):
     white_lines = np.dstack([np.full((*drawn.shape, 3), 255, np.uint8), 255 - drawn])
+    with pytest.raises(SketchError, match="dark ground"):
+        normalize_sketch(white_lines, invert=False)
+    with pytest.warns(UserWarning, match="turned round"):
+        assert torch.equal(normalize_sketch(white_lines), normalize_sketch(drawn))
     with pytest.raises(SketchError, match="transparent"):
-        normalize_sketch(white_lines)
+        normalize_sketch(white_lines * np.array([1, 1, 1, 0], np.uint8))
 
 
 def test_sixteen_bits_are_not_clipped(tmp_path):
@@ -145,7 +149,7 @@ def test_sixteen_bits_are_not_clipped(tmp_path):
     page = np.full((64, 64), 65535, np.uint16)
     page[30:34] = 6000
     Image.fromarray(page).save(tmp_path / "a.png")
-    assert float(normalize_sketch(tmp_path / "a.png").min()) == pytest.approx(6000 / 32767.5 - 1, abs=1e-3)
+    assert float(normalize_sketch(tmp_path / "a.png", pen=None, box=None).min()) == pytest.approx(6000 / 32767.5 - 1, abs=1e-3)
 
 
 def test_truncated_and_false_files(drawn, tmp_path):
@@ -161,20 +165,25 @@ def test_truncated_and_false_files(drawn, tmp_path):
 
 
 def test_wrong_sizes(drawn):
-    with pytest.raises(SketchError, match="pad=True"):
-        normalize_sketch(drawn[:200])
+    for options in ({"box": None}, {"pen": None, "box": None}):
+        with pytest.raises(SketchError, match="pad=True"):
+            normalize_sketch(drawn[:200], **options)
     with pytest.raises(SketchError, match="64 px or more"):
-        normalize_sketch(drawn[::8, ::8])
-    padded = normalize_sketch(drawn[:, 40:216], pad=True)                # only blank paper was cut off
-    assert (padded - normalize_sketch(drawn)).abs().max() < 0.02
+        normalize_sketch(drawn[::8, ::8], pen=None, box=None)
+    as_drawn = dict(pad=True, pen=None, box=None)
+    padded = normalize_sketch(drawn[:, 40:216], **as_drawn)              # only blank paper was cut off
+    assert (padded - normalize_sketch(drawn, **as_drawn)).abs().max() < 0.02
 
 
-def test_lines_that_fade_are_refused_and_can_be_thickened():
+def test_lines_that_fade_are_refused_or_drawn_again():
     page = np.full((640, 640), 255, np.uint8)
     page[300, 100:500] = 0                                               # 1 px of 640 is a tenth of a pixel of 64
-    with pytest.raises(SketchError, match="thicken="):
-        normalize_sketch(page)
-    assert normalize_sketch(page, thicken=14).min() < -0.5
+    with pytest.raises(SketchError, match="pen=5"):
+        normalize_sketch(page, pen=None, box=None)
+    drawn = normalize_sketch(page, box=None)
+    assert drawn.min() < -0.4                                            # it lies between two rows of pixels
+    rows, columns = np.nonzero(drawn[0, 0].numpy() < 0)
+    assert set(rows) <= {29, 30} and columns.min() in (9, 10) and columns.max() in (49, 50)
 
 
 # ---- files
@@ -201,6 +210,9 @@ def test_load_sketches_from_folder_list_and_tensor(drawn, tmp_path):
         Image.fromarray(drawn if name == "a" else drawn[::-1].copy()).save(tmp_path / f"{name}.png")
     loaded = load_sketches(tmp_path, 32)
     assert loaded.shape == (2, 1, 32, 32) and torch.equal(loaded[0], normalize_sketch(drawn, 32)[0])
+    assert torch.equal(load_sketches(tmp_path, 32, which=[1, 0]), loaded.flip(0))
+    with pytest.raises(SketchError, match="2 sketches"):
+        load_sketches(tmp_path, which=2)
     assert torch.equal(load_sketches(loaded, 32), loaded)
     assert load_sketches([tmp_path / "a.png", drawn, {"strokes": SQUARE}]).shape == (3, 1, 64, 64)
     for nothing in ([], {"sketches": []}, torch.empty(0, 1, 64, 64)):
