@@ -67,6 +67,7 @@ def play(notebook, film: Film, frames: int):
     live = notebook.cell("LiveTraining(")
     notebook.run(0, live + 1, seconds=900)
     notebook.begin(notebook.cell("live.finished("))
+    notebook.page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
     canvas = notebook.page.locator(".jp-OutputArea canvas").nth(1)
     canvas.evaluate("canvas => canvas.scrollIntoView({block: 'start'})")
     film.shoot(1.2)
@@ -75,15 +76,15 @@ def play(notebook, film: Film, frames: int):
         film.shoot(0.35)
     film.shoot(0.8)
     notebook.press("Start")
-    notebook.page.locator("button", has_text="Stop").last.scroll_into_view_if_needed()
     status = notebook.page.locator("[role=status]", has_text="from the sketch").last
-    before = None
+    shown = None
     for _ in range(frames):
-        text = status.text_content() if status.count() else ""
-        while text == before:                               # one frame for each thing that happens
+        for _ in range(100):                                # one frame for each thing that happens
+            text = status.text_content() if status.count() else None
+            if text != shown:
+                break
             time.sleep(0.5)
-            text = status.text_content() if status.count() else ""
-        before = text
+        shown = text
         film.shoot(0.25)
         time.sleep(2)
     film.shoot(3.0)

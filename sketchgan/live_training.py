@@ -93,7 +93,7 @@ class LiveTraining(w.VBox):
         row = lambda *children: w.HBox(children, layout=w.Layout(flex_flow="row wrap", align_items="center"))
         buttons = [self.start_button, self.pause_button, self.stop_button, self.over_button] if self.mode == "thread" else []
         super().__init__([row(*buttons, self.outlines, self.status), self.bar, self.trouble,
-                          w.HTML("<b>before</b>: samples of the original"), self.before, self.caption, self.now,
+                          self.caption, self.now, w.HTML("<b>before</b>: samples of the original"), self.before,
                           self.slider, row(self.l_image, self.augment), row(*self.curves)],
                          layout=w.Layout(max_width=WIDE))
 
@@ -132,10 +132,10 @@ class LiveTraining(w.VBox):
     def pause(self):
         """Holds a training that runs, or lets a held one go on."""
         if self.running:
-            self.controls.pause = not self.controls.pause
-            self.pause_button.description = "Go on" if self.controls.pause else "Pause"
-            if self.controls.pause:
-                self._say("pausing after the present step")
+            held = not self.controls.pause
+            self.pause_button.description = "Go on" if held else "Pause"
+            self._say("pausing after the present step" if held else "")
+            self.controls.pause = held                      # last: then the thread's own words come after ours
 
     def stop(self, wait=True):
         """Ends training after the present step; `wait` returns only then."""
@@ -260,7 +260,7 @@ class LiveTraining(w.VBox):
         session, parts = self.session, [html.escape(what)] * bool(what)
         if session.running and session.phase == "train":
             speed = session.speed
-            parts += [f"iteration {session.iteration}", f"{speed:.1f} it/s ({speed * session.config.batch:.0f} img/s)"]
+            parts += [f"iteration {session.iteration}", f"{speed:.2g} it/s ({speed * session.config.batch:.2g} img/s)"]
             if 0 < session.done < 1:
                 parts.append(f"about {clock(session.seconds * (1 / session.done - 1))} left")
         count, (_, distances) = len(session.sketches), session.history.measures.series("distance")

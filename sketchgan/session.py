@@ -240,6 +240,8 @@ class Session:
         elif step.phase == "train" and self._measuring.due:
             with self._measuring.spend():
                 self.history.measures.add(step.seconds, self.measure(step.G))
+        if self.on_step and self.controls.pause:            # the view says so; it may have come while this measured
+            self.on_step(step)
         self.controls.wait_while_paused()
 
     @property

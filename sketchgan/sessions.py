@@ -58,5 +58,5 @@ def stored_sketches(path: Path):
     try:
         contents = load_training(path)
         return contents["first_sketches"], contents["terms"]["sketches"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OSError):
         return None, None

@@ -110,7 +110,7 @@ def test_pause_go_on_stop_and_start_again(tmp_path):
     live.pause_button.click()
     wait_for(lambda: holds_still(live))                                  # a step under way is still finished
     held = live.iteration
-    assert live.running and live.pause_button.description == "Go on"
+    assert live.running and live.pause_button.description == "Go on" and "paused" in live.status.value
     live.pause_button.click()
     wait_for(lambda: live.iteration > held)
     live.stop_button.click()                                             # a callback returns at once
@@ -366,3 +366,13 @@ def test_starting_over_takes_what_is_on_the_pad():
     live.over_button.click()
     live.join()
     assert live.iteration == 2 and torch.equal(live.sketches, pad.sketches(16)) and len(live.losses) == 2
+
+
+def test_a_pause_is_said_even_if_it_comes_while_something_is_measured(monkeypatch):
+    live = LiveTraining(*networks(), sketches(), config=quick(100_000))
+    monkeypatch.setattr(live.session, "measure", lambda G: (live.running and live.pause()) or {})
+    live.start()
+    wait_for(lambda: "paused" in live.status.value)
+    held = live.iteration
+    live.stop()
+    assert live.iteration == held

@@ -99,7 +99,9 @@ def latencies(notebook, times) -> dict[str, float]:
     assert len(strokes) >= 20, f'only {len(strokes)} of {len(points)} points reached Python'
     after = lambda moment, true: next(at for at, *now in seen if at > moment and true(*now)) - moment
     held = max(now for (_, a, *_), (now, b, *_) in zip(seen, seen[1:]) if a != b and now < times['go on'])
-    return {'stroke': statistics.median(strokes), 'added': after(times['added'], lambda i, running, count: count == 3),
+    changes = [at for (_, a, *_), (at, b, *_) in zip(seen, seen[1:]) if a != b]
+    steps = [b - a for a, b in zip(changes, changes[1:])]
+    return {'step': statistics.median(steps), 'stroke': statistics.median(strokes), 'added': after(times['added'], lambda i, running, count: count == 3),
             'pause': max(held - times['pause'], 0.0), 'stop': after(times['stop'], lambda i, running, count: not running)}
 
 
@@ -139,11 +141,12 @@ def test_draw_train_steer_stop(open_notebook):
     notebook.screenshot('quickstart-4-stopped-dark')
 
     measured = latencies(notebook, times)
-    slack = max(1.0, os.getloadavg()[0] / os.cpu_count())       # others on this machine are not the notebook's fault
-    print('seconds from the hand to its effect:', {name: round(value, 3) for name, value in measured.items()},
-          f'(load {slack:.1f} times the cores)')
-    limits = {'stroke': 0.3, 'added': 1.0, 'pause': 1.0, 'stop': 1.0}
-    assert not {name: value for name, value in measured.items() if value > limits[name] * slack}, measured
+    print('seconds from the hand to its effect:', {name: round(value, 3) for name, value in measured.items()})
+    # The limits are those of two free cores, where a step takes a fifth of a second. On a machine that does other things
+    # too, everything waits for the step under way, and the mouse for its turn.
+    busy = max(1.0, os.getloadavg()[0] / os.cpu_count())
+    limits = {'stroke': 0.3 * busy} | dict.fromkeys(('added', 'pause', 'stop'), max(1.0, 3 * measured['step']))
+    assert all(measured[name] <= limits[name] for name in limits), (measured, limits)
 
     # The result is the state that was chosen, without an error, and only the mapping network has moved.
     assert notebook.python('print(live.error, live.history.chosen is not None)') == 'None True'
