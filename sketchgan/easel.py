@@ -6,7 +6,7 @@ from .widgets import BORDER, LOCK, Paper, painting, w
 
 ARROWS = {"ArrowLeft": (-1, 0), "ArrowRight": (1, 0), "ArrowUp": (0, -1), "ArrowDown": (0, 1)}
 CROSS = "#d1495b"               # the keyboard's pen, told apart from ink and from most photographs
-_ROW = dict(display="flex", flex_flow="row", align_items="baseline", width="auto")
+_ROW = dict(display="flex", flex_flow="row", align_items="baseline", width="auto", grid_gap="8px")
 
 
 class Easel(w.VBox):

@@ -25,7 +25,7 @@ HINT = """<details style="line-height: 1.4"><summary>Draw in the frame with the 
 In the frame, <b>arrow keys</b> move the pen (with Shift: further), <b>space</b> puts it down and lifts it, <b>E</b> takes the
 eraser and <b>P</b> the pen, <b>[</b> and <b>]</b> change the width, <b>Ctrl+Z</b> undoes, <b>Ctrl+Y</b> redoes, <b>N</b> adds a
 sketch, <b>Page Up</b> and <b>Page Down</b> go through the sketches, <b>Tab</b> or <b>Esc</b> leaves the frame.</details>"""
-_WRAP = dict(flex_flow="row wrap", align_items="baseline", grid_gap="0 8px")
+_WRAP = dict(flex_flow="row wrap", align_items="baseline", grid_gap="0 4px")
 
 
 class SketchPad(w.VBox):
@@ -73,7 +73,7 @@ class SketchPad(w.VBox):
         self.trace_button = button("Trace", "Draw F's contour of the picture below as strokes", lambda: self._try(self.trace))
         self.file = w.Combobox(value="my_sketches.json", options=sketch_names(), ensure_option=False, description="file",
                                tooltip="A .json or .png file, or the name of a ready-made drawing",
-                               layout=w.Layout(width="230px"), style={"description_width": "auto"})
+                               layout=w.Layout(width="200px"), style={"description_width": "auto"})
         self.save_button = button("Save", "Write all sketches to the file: strokes as .json, or pictures as .png",
                                   lambda: self._try(self.save, self.file.value))
         self.load_button = button("Load", "Add the sketches of the file", lambda: self._try(self.load, self.file.value))
