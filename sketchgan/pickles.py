@@ -12,7 +12,7 @@ import pickletools
 import re
 from typing import Any, BinaryIO
 
-LIMIT = 1_000_000  # instructions; networks of the official size have about 30,000
+LIMIT = 300_000  # instructions; files of networks of the official size have some ten thousands
 LONGEST_LINE = 65_536
 KEYS = (str, int, float, bool, type(None))
 
