@@ -119,7 +119,7 @@ class LiveTraining(w.VBox):
         """The button: a training whose minutes are over gets as many again."""
         session = self.session
         if not session.running and session.minutes and session.seconds >= 60 * session.minutes:
-            session.minutes += session.minutes_given
+            session.minutes = session.seconds / 60 + session.minutes_given
         self.start()
 
     def start_over(self):

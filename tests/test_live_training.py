@@ -285,7 +285,7 @@ def test_minutes_that_are_over_are_given_again_by_the_button():
     assert live.iteration == reached, "the minutes of a program are minutes in all"
     live.start_button.click()
     live.join()
-    assert live.iteration > reached and live.session.minutes == 0.02
+    assert live.iteration > reached and live.session.minutes >= 0.02
 
 
 def test_the_view_keeps_to_its_share_of_the_time(monkeypatch):
