@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from .sketches import as_given
+
 INK, MUTED, RULE, PAPER = "#22252b", "#6b7280", "#c4c8cf", "#ffffff"
 COLORS = ("#d1495b", "#2a6f97", "#edae49", "#3d8361", "#8e6c8a", "#6b7280")   # told apart by colour-blind readers too
 
@@ -138,6 +140,28 @@ def nearest_strip(sketch, images, distances, scale=1):
     for i, (name, picture) in enumerate(zip(names, pictures, strict=True)):
         figure.paste(picture, (i * pitch, head))
         pen.text((i * pitch + picture.width / 2, head / 2), name, MUTED if i else INK, ImageFont.load_default(12), anchor="mm")
+    return figure
+
+
+def normalized(given, sketches, cols=6, side=128):
+    """Drawings as they were given and, below each, the sketch [S, 1, R, R] that `normalize_sketch` made of it.
+
+    given: name -> anything that normalize_sketch takes. side: screen pixels of a cell.
+    """
+    if len(given) != len(sketches):
+        raise ValueError(f"{len(given)} drawings and {len(sketches)} sketches: give one sketch for each")
+    head, pitch = 18, (side + 6, 2 * side + 30)
+    figure = Image.new("RGB", (min(cols, len(given)) * pitch[0] - 6, -(-len(given) // cols) * pitch[1] - 6), PAPER)
+    pen = ImageDraw.Draw(figure)
+    for i, (name, x) in enumerate(given.items()):
+        left, top = i % cols * pitch[0], i // cols * pitch[1]
+        before = as_given(x)
+        before.thumbnail((side - 2, side - 2), Image.Resampling.LANCZOS)
+        after = Image.fromarray(to_uint8(sketches[i:i + 1])[0]).resize((side - 2, side - 2), Image.Resampling.NEAREST)
+        pen.text((left + side / 2, top + head / 2), name, INK, ImageFont.load_default(12), anchor="mm")
+        for y, picture in ((top + head, before), (top + head + side + 4, after)):
+            pen.rectangle((left, y, left + side - 1, y + side - 1), outline=RULE)
+            figure.paste(picture, (left + (side - picture.width) // 2, y + (side - picture.height) // 2))
     return figure
 
 

@@ -302,6 +302,29 @@ def _page(image, name):
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.float32) / 255
 
 
+def as_given(x):
+    """What `normalize_sketch` was given, as a PIL image in RGB, for before and after; see-through places are blue."""
+    if isinstance(x, (str, os.PathLike)):
+        item = _items_of(Path(x), str(x))[0]
+        x = item if isinstance(item, (dict, Image.Image)) else _open_image(item)
+    if isinstance(x, dict):
+        item = stroke_sets(x)[0]
+        page = item.get("page")
+        framed = item["size"] is not None or page is not None
+        strokes, size = _placed(item, "auto", None if framed else (0.03, 0.03, 0.97, 0.97), "the drawing")
+        return Image.fromarray(((rasterize(strokes, FRAME, size)[0, 0].numpy() + 1) * 127.5).astype(np.uint8)).convert("RGB")
+    if not isinstance(x, Image.Image):
+        page = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+        if page.dtype != np.uint8 or page.ndim != 3 or page.shape[-1] not in (3, 4):
+            page = (_floats(page) if np.issubdtype(page.dtype, np.floating) else _integers(page)) * 255
+        page = page.astype(np.uint8)
+        x = Image.fromarray(page[..., 0] if page.shape[-1] == 1 else page)
+    if x.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(x) / 257).astype(np.uint8)).convert("RGB")
+    layer = x.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "#bcd4ea"), layer).convert("RGB")
+
+
 # ---------------------------------------------------------------------------------------------------- several at a time
 
 def load_sketches(source, resolution=64, which=None, **options):
