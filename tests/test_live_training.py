@@ -208,7 +208,6 @@ def test_strokes_reach_a_training_that_runs():
     live._take_sketches(SketchPad())                                     # an empty pad is no wish
     live.stop()
     assert live.error is None and torch.equal(live.session.sketches, kept)
-    again = LiveTraining(*networks(), sketches(), config=quick())
     with pytest.raises(ValueError, match="draw on a pad"):
         LiveTraining(*networks(), pad=SketchPad())
 
