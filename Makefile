@@ -4,7 +4,7 @@
 #   make test          set up, run all tests: units, browser, notebooks
 #   make test-compat   the browser test in Jupyter Notebook 7 with a kernel of the series 6, in an environment of its own
 #   make lab           open JupyterLab on the first notebook
-#   make weights       train everything that ships in data/weights again (about an hour on two cores, see data/README.md)
+#   make weights       train what ships in data/weights again (hours on two cores, see data/README.md); weights-hands: the hands
 #   make bench         run every benchmark behind a number in the README
 #   make notebooks     run all notebooks at full size and save their outputs
 #   make clean         remove outputs and caches (make clean-all: the virtual environment too)
@@ -23,7 +23,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 
-.PHONY: help install install-core quickstart test test-units test-browser test-notebooks test-compat lab weights bench notebooks clean clean-all
+.PHONY: help install install-core quickstart test test-units test-browser test-notebooks test-compat lab weights weights-hands bench notebooks clean clean-all
 help:
 	@sed -n '3,10s/^#   //p' Makefile
 
@@ -105,6 +105,12 @@ weights: install-core
 	$(PY) -m sketchgan.pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
 	for category in horse cat; do \
 		cp outputs/$${category}64/gan.safetensors data/weights/$${category}64.safetensors; done
+
+# Hands are photographs that somebody has to have: SKETCHGAN_DATA, or python -m sketchgan.hub fetch hands.
+weights-hands: install-core
+	$(PY) -m sketchgan.pretrain photo-judge "$$($(PY) -m sketchgan.hub find hands)" --kimg 50 --out data/weights/judge_hands.safetensors
+	$(PY) -m sketchgan.pretrain gan "$$($(PY) -m sketchgan.hub find hands)" --part train --preset photos --features outputs/features.safetensors --out outputs/hands64
+	cp outputs/hands64/gan.safetensors data/weights/hands64.safetensors
 
 bench: install
 	@mkdir -p outputs/benchmarks

@@ -5,7 +5,7 @@
     python benchmarks/hands.py --picture           # only the picture of the customised models that are kept in outputs/
 
 Contour tasks: F's sketches of five held-out photographs of a pose. The drawn task: five human drawings of an open hand (Quick,
-Draw!, CC BY 4.0). The judge of hands (photo_judge.py) and the base GAN have seen neither: the split is by file hash. For
+Draw!, CC BY 4.0), enlarged to where the photographs have their hands; left in the middle of the page they brought nothing. The judge of hands (photo_judge.py) and the base GAN have seen neither: the split is by file hash. For
 memorising, the distance of each sample to its nearest training photograph, in the judge's features, is compared with that of
 held-out photographs. Rows go to results/hands.csv one by one.
 """
@@ -25,14 +25,15 @@ from sketchgan.sketches import load_sketches, sketch_of
 
 CSV, PICTURE = RESULTS / "hands.csv", ROOT / "assets" / "hands.jpg"
 SAMPLES, COUNT = 1000, 5
-OPEN_HANDS = ()     # lines of hand.ndjson: open hands, palm up, five fingers
+OPEN_HANDS = (0, 3, 5, 7, 9)     # drawings of hand.ndjson, from 0: upright hands whose five fingers are spread
+LOWER = (0.12, 0.1, 0.88, 1.0)   # where hands stand in these photographs: large, and cut by the lower edge
 TASKS = {"open_contour": ("5", "contour"), "open_drawn": ("5", "drawn"), "one_contour": ("1", "contour"), "two_contour": ("2", "contour")}
 
 
 def sketches(kind: str, pose: str, held_out: datasets.ImageFolder, F, resolution: int) -> torch.Tensor:
     """Five sketches [5,1,R,R] of a pose: drawn by people, or by F from held-out photographs (the first five by file name)."""
     if kind == "drawn":
-        return load_sketches(hub.find_data("quickdraw") / "hand.ndjson", resolution, which=OPEN_HANDS[:COUNT])
+        return load_sketches(hub.find_data("quickdraw") / "hand.ndjson", resolution, which=OPEN_HANDS[:COUNT], box=LOWER)
     chosen = [i for i, file in enumerate(held_out.files) if file.parent.name == pose][:COUNT]
     return sketch_of(held_out[torch.tensor(chosen)], F)
 

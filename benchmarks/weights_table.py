@@ -11,6 +11,7 @@ from sketchgan.checkpoints import read_metadata, write_atomically
 
 README, BEGIN, END = ROOT / "data" / "README.md", "<!-- weights: begin -->", "<!-- weights: end -->"
 LICENCE = "MIT; renders of this project"
+PHOTOS = {"hands": "MIT; photographs: Sign Language Digits, A. Mavi and Z. Dikle, Apache-2.0, not included"}
 
 
 def row(path) -> str:
@@ -19,7 +20,8 @@ def row(path) -> str:
     config, size = meta["config"], f"{path.stat().st_size / 1e6:.1f} MB"
     if "g_ema" in config:
         g, t = config["g_ema"], meta["training"]
-        what = f"base GAN (G_ema and D) of {path.stem.rstrip('0123456789')}s, {g['resolution']} px"
+        name = path.stem.rstrip("0123456789").rstrip("s") + "s"
+        what = f"base GAN (G_ema and D) of {name}, {g['resolution']} px"
         paired = min(meta["images_seen"] / 1000, t["paired_kimg"])
         made = f"{meta['images_seen'] / 1000:.0f} kimg, about {paired:.0f} of them pairs, {meta['seconds'] / 60:.0f} min ({meta['machine']})"
         quality = "see the judge's shares in the README"
@@ -31,11 +33,15 @@ def row(path) -> str:
         if "f" in config:
             what = f"F, photograph to sketch (ngf {config['f']['ngf']}, {config['f']['n_blocks']} blocks)"
             quality = f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), {q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image"
+        elif "held_out" in q:
+            what = f"the judge of {config['judge']['categories'][0]}, for measuring only"
+            quality = f"accuracy on {q['held_out']} held-out photographs {q['clean']['accuracy']:.1%}, degraded {q['degraded']['accuracy']:.1%}"
         else:
             what = "the judge, for measuring only"
             shares = ", ".join(f"{k} {v:.1%}" for k, v in q["clean"]["accuracy"].items())
             quality = f"held-out accuracy: {shares}; median error of yaw {', '.join(f'{v:.0f}°' for v in q['clean']['yaw_degrees'].values())}"
-    return f"| `{path.name}` ({size}) | {what} | {made} | {quality} | {LICENCE} |"
+    licence = next((text for name, text in PHOTOS.items() if name in path.stem), LICENCE)
+    return f"| `{path.name}` ({size}) | {what} | {made} | {quality} | {licence} |"
 
 
 def table() -> str:

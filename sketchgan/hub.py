@@ -244,7 +244,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m sketchgan.hub", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="what can be fetched")
-    for command, what in (("fetch", "fetch a download into the cache"), ("path", "where a download lies, or belongs, in the cache")):
+    for command, what in (("fetch", "fetch a download into the cache"), ("path", "where a download lies, or belongs, in the cache"),
+                          ("find", "where data lie: below SKETCHGAN_DATA, else in the cache")):
         commands.add_parser(command, help=what).add_argument("name", help="as in the list")
     args = parser.parse_args(argv)
     try:
@@ -252,6 +253,8 @@ def main(argv: list[str] | None = None) -> None:
             print(table())
         elif args.command == "fetch":
             print(fetch(args.name))
+        elif args.command == "find":
+            print(find_data(args.name))
         else:
             item = _item(args.name)
             print(item.result if item.result.exists() else item.place)

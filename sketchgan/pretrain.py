@@ -33,8 +33,8 @@ from .sketch_embedding import SketchEmbeddingConfig, train_sketch_embedding
 # What made the shipped weights; every other choice is a flag away.
 PRESETS = {
     "plain": {},
-    "laptop": {"growth": {32: 16.0}, "paired_kimg": 56.0, "kimg": 67.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0, "heads_weight": 0.5},
-    "photos": {"growth": {32: 16.0}, "paired_kimg": 48.0, "kimg": 110.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0,
+    "laptop": {"growth": {32: 16.0}, "paired_kimg": 56.0, "kimg": 125.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0, "heads_weight": 0.3},
+    "photos": {"growth": {32: 16.0}, "paired_kimg": 48.0, "kimg": 83.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0,
                "heads_weight": 0.3, "augment": "color,translation,cutout", "mirror": True},
 }
 

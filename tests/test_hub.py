@@ -158,6 +158,10 @@ def test_the_table_is_complete_and_the_commands_work(capsys, tmp_path, monkeypat
     assert all(f"| {name} | " in printed for name in hub.ITEMS)
     hub.main(["path", "hands"])
     assert capsys.readouterr().out.strip() == str(hub.ITEMS["hands"].place)
+    (tmp_path / "mine" / "hands").mkdir(parents=True)
+    monkeypatch.setenv("SKETCHGAN_DATA", str(tmp_path / "mine"))
+    hub.main(["find", "hands"])
+    assert capsys.readouterr().out.strip() == str(tmp_path / "mine" / "hands")
     monkeypatch.setenv("SKETCHGAN_OFFLINE", "1")
     with pytest.raises(SystemExit, match="hub fetch: hands could not be fetched"):
         hub.main(["fetch", "hands"])
