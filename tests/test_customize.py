@@ -1,25 +1,19 @@
-"""customize: the published recipe to the number, exact resume, controls, bad input, and the command."""
+"""customize: the published recipe to the number, exact resume, controls, and bad input."""
 
 import copy
-import csv
 import dataclasses
 import json
 import math
-import os
-import subprocess
-import sys
 import threading
 
 import pytest
 import torch
-from PIL import Image
 from torch.nn import functional as nnf
 
 from sketchgan import checkpoints
 from sketchgan.augment import augment
 from sketchgan.controls import Controls
 from sketchgan.customize import CustomizeConfig, NonFiniteLoss, Run, customize, train_step
-from sketchgan.customize_cli import main
 from sketchgan.photosketch import PhotoSketch
 from sketchgan.stylegan2 import Discriminator, Generator
 from sketchgan.training_state import Shuffle, TrainingState
@@ -499,57 +493,3 @@ def test_halvings_draw_at_a_lower_resolution(networks, sketches):
     large = nnf.interpolate(sketches, scale_factor=2)
     losses, _ = play((G, D, networks[2]), large, dataclasses.replace(QUICK, f_halvings=1), 1)
     assert math.isfinite(losses[0]["G_sketch"])
-
-
-# ------------------------------------------------------------------------------------------------------------ the command
-
-@pytest.fixture
-def files(networks, tmp_path):
-    G, D, F = networks
-    checkpoints.save(tmp_path / "base.safetensors", G=G, D=D)
-    checkpoints.save(tmp_path / "f.safetensors", F=F)
-    page = Image.new("L", (8, 8), 255)
-    page.paste(0, (3, 1, 5, 7))
-    page.save(tmp_path / "drawing.png")
-    return tmp_path
-
-
-def arguments(files, *more):
-    return [str(a) for a in ("--base", files / "base.safetensors", "--sketcher", files / "f.safetensors", "--sketches",
-                             files / "drawing.png", "--threads", 1, "--out", files / "out", "--no-warm-start", *more)]
-
-
-def test_command_makes_the_models_and_the_pictures_and_resumes(files, networks, capsys):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    result = subprocess.run([sys.executable, "-m", "sketchgan.customize", *arguments(files, "--iterations", 3)],
-                            env=environment, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0, result.stderr
-    out = files / "out"
-    for name in ("sketches.png", "before.png", "after.png", "grid.png"):
-        Image.open(out / name).verify()
-    G = checkpoints.load_generator(out / "customized.safetensors")
-    again = checkpoints.load_generator(out / "mapping_delta.safetensors", base=files / "base.safetensors")
-    assert equal(G.state_dict(), again.state_dict()) and not equal(G.state_dict(), networks[0].state_dict())
-    summary = (out / "summary.txt").read_text()
-    assert "1 sketches, 3 iterations" in summary and summary.strip() in result.stdout
-
-    main(arguments(files, "--iterations", 5, "--resume"))
-    with open(out / "log.csv") as log:
-        assert [row["iteration"] for row in csv.DictReader(log)] == list("01234")
-    assert "5 iterations" in (out / "summary.txt").read_text()
-
-
-def test_command_stops_when_the_minutes_are_over(files):
-    main(arguments(files, "--minutes", 0.0005))
-    state = checkpoints.load_training(files / "out" / "training.pt")["state"]
-    assert 1 <= state["iteration"] < 75_001
-
-
-@pytest.mark.parametrize("more, words", [
-    (["--base", "no_such_base"], "no base GAN 'no_such_base'"), (["--resume"], "nothing to resume"),
-    (["--augment", "flip"], "'flip'"), (["--sketches", "no_such_drawing"], "no_such_drawing"),
-])
-def test_command_explains_mistakes_in_one_line(files, more, words):
-    with pytest.raises(SystemExit) as exit:
-        main(arguments(files, *more))
-    assert str(exit.value).startswith("error: ") and words in str(exit.value)
