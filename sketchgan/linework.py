@@ -13,6 +13,7 @@ from .drawings import FRAME, SketchError
 from .tracing import thin, trace
 
 WORKING = 768       # px: larger pages are averaged down to this before lines are looked for
+UNEVEN = 0.04       # pages vary more than this if they are photographs (0.04 to 0.1 for hands); drawings, photographed too, up to 0.03
 FAINTEST = 0.1      # ink must differ from its paper by this share of the paper's brightness
 # What is a line and what a filled shape, in shares of 240 px for the drawing's longer side. Tried on the ready-made drawings
 # and human ones, with pens of 2 to 12 % of the drawing and as silhouettes.
@@ -66,6 +67,7 @@ class Lines:
 
     place [left, top, right, bottom]: the box of the ink in shares of the page's longer side, which is taken for the frame.
     width: of the pen in 1/256 of that frame. solid: whether shapes are filled; their outlines stand for them.
+    clean: whether paper is white and ink black as they are.
     """
 
     def __init__(self, grey, name):
@@ -78,10 +80,12 @@ class Lines:
         if 1 - min(darkest, grey.min() + 0.1) < FAINTEST:
             raise SketchError(f"{name} is empty: nothing on it is darker than the paper by {FAINTEST:.0%}; draw with a darker pen")
         level = threshold(grey)
-        _refuse_photographs(grey, level, name)
-        self.name, self.page = name, side
-        ink, self.place, self.scale = _cut_out(grey, level)           # [256, 256], its lines a share of the cut-out
-        self.contrast = 1 - darkest
+        self.name, uneven = name, _unevenness(grey, level)
+        if uneven > UNEVEN:
+            raise SketchError(f"{name} looks like a photograph: its light and its dark parts vary by {uneven:.0%} in themselves; give a drawing "
+                              "on plain paper, cut out of what lies round it, or let F draw the photograph: sketch_of(image, F)")
+        self.clean = uneven < 0.012 and darkest < 0.1
+        ink, self.place, self.scale = _cut_out(grey, level)           # [256, 256]
         self._measure(ink)
 
     def _measure(self, ink):
@@ -136,10 +140,13 @@ def _cut_out(grey, level):
     return ink, np.array([left, top, right, bottom]) / page, FRAME * shrink / page
 
 
-def _refuse_photographs(grey, level, name):
-    """A drawing has two levels, and few pixels in between; a photograph has all."""
-    low, high = np.median(grey[grey < level]), np.median(grey[grey >= level])
-    between = float(((grey > low + 0.25 * (high - low)) & (grey < high - 0.25 * (high - low))).mean())
-    if between > 0.25:
-        raise SketchError(f"{name} looks like a photograph: {between:.0%} of it is neither paper nor ink; give a drawing of lines, "
-                          "or let F draw it: sketch_of(image, F)")
+def _unevenness(grey, level):
+    """How much ink and paper vary in themselves, away from where they meet: root mean square, in shares of the paper's brightness.
+
+    A drawing has two levels, whatever its colours; a photograph has many.
+    """
+    ink = torch.from_numpy(grey < level)[None]
+    reach = max(1.5, max(grey.shape) / 200)
+    inside = [grey[distance_transform(part, truncate=reach + 1)[0].numpy() > reach] for part in (ink, ~ink)]
+    deviations = np.concatenate([v - np.median(v) for v in inside if v.size] or [np.zeros(1)])
+    return float(np.sqrt(np.mean(deviations**2)))

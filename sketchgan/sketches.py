@@ -117,10 +117,10 @@ def _redrawn(grey, resolution, pen, box, name):
             warnings.warn(f"{name}: moved and scaled to where pictures have their subject; box=None leaves it", stacklevel=3)
         box = None if keep else BOX
     if pen is None:
-        return _pixels(_moved(grey, lines.place, box), resolution, name)
+        return _pixels(grey if box is None else _moved(grey, lines.place, box), resolution, name)
     if lines.solid:
         warnings.warn(f"{name} has filled shapes: their outlines are drawn; pen=None leaves them", stacklevel=3)
-    good = not lines.solid and PENS[0] <= lines.width <= PENS[1] and lines.contrast > 0.75
+    good = not lines.solid and lines.clean and PENS[0] <= lines.width <= PENS[1]
     if box is None and not square:
         raise SketchError(f"{name} is {width} x {height} px, not square; leave box out, or pass pad=True to add paper at the short sides")
     if box is None and pen == "auto" and good and height >= resolution:

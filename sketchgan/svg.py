@@ -17,8 +17,9 @@ from PIL import Image, ImageColor, ImageDraw
 
 from .drawings import PEN, SketchError
 
-MOST_BYTES = 20 << 20
-MOST_POINTS = 1_000_000
+MOST_BYTES = 8 << 20
+MOST_POINTS = 500_000
+MOST_ELEMENTS = 30_000                      # visited, each time that something uses them
 MOST_DEPTH = 64                             # of groups within groups, and of `use` of a `use`
 SEGMENTS = 16                               # straight pieces of one curve
 SIDE = 1024                                 # px of a page with filled shapes
@@ -139,7 +140,7 @@ class _Reader:
         self.root, self.page = root, page or (0, 0, 100, 100)
         self.by_id = {e.get("id"): e for e in root.iter() if e.get("id")}
         self.rules = _style_sheet("".join(e.text or "" for e in root.iter() if _tag(e) == "style"))
-        self.found, self.points = [], 0
+        self.found, self.points, self.visited = [], 0, 0
 
     def shapes(self):
         """All visible shapes in the order in which they are painted."""
@@ -157,8 +158,10 @@ class _Reader:
 
     def _walk(self, element, inherited, matrix, depth, used=False):
         tag = _tag(element)
-        if depth > MOST_DEPTH:
-            raise SketchError(f"groups lie more than {MOST_DEPTH} deep, or use each other in a ring; save it again as plain SVG")
+        self.visited += 1
+        if depth > MOST_DEPTH or self.visited > MOST_ELEMENTS:
+            raise SketchError(f"it has more than {MOST_ELEMENTS} elements, groups more than {MOST_DEPTH} deep, or groups that use each other "
+                              "in a ring; save it again as plain SVG")
         if tag in HIDDEN and not (used and tag == "symbol"):
             return
         style = self._style(element, inherited)
@@ -169,7 +172,6 @@ class _Reader:
             href = element.get("href") or element.get("{http://www.w3.org/1999/xlink}href") or ""
             target = self.by_id.get(href.removeprefix("#"))
             if target is not None:
-                self._count(1)
                 x, y = (self._length(element, name, axis) for axis, name in enumerate("xy"))
                 self._walk(target, style, matrix @ np.array([[1, 0, x], [0, 1, y], [0, 0, 1]]), depth + 1, used=True)
             return
@@ -181,7 +183,9 @@ class _Reader:
 
     def _add(self, d, style, matrix):
         lines = [line @ matrix[:2, :2].T + matrix[:2, 2] for line in path_lines(d)]
-        self._count(sum(map(len, lines)))
+        self.points += sum(map(len, lines))
+        if self.points > MOST_POINTS:
+            raise SketchError(f"it has more than {MOST_POINTS} points; simplify it (Inkscape: Path > Simplify)")
         fill = _grey(style["fill"], style) if _share(style["fill-opacity"]) > 0 else None
         stroke = _grey(style["stroke"], style) if _share(style["stroke-opacity"]) > 0 else None
         width = (_numbers(style["stroke-width"]) or [1.0])[0] * math.sqrt(abs(np.linalg.det(matrix[:2, :2])))
@@ -190,11 +194,6 @@ class _Reader:
         first_paper = not self.found and stroke is None and fill is not None and fill > 0.9
         if lines and (fill is not None or stroke is not None) and not first_paper:
             self.found.append(Shape(lines, fill, stroke, width, style["fill-rule"] == "evenodd"))
-
-    def _count(self, points):
-        self.points += points
-        if self.points > MOST_POINTS:
-            raise SketchError(f"it has more than {MOST_POINTS} points; simplify it (Inkscape: Path > Simplify)")
 
     def _length(self, element, name, axis, default=0.0):
         text = element.get(name)
@@ -207,8 +206,8 @@ class _Reader:
         if tag == "path":
             return element.get("d")
         if tag in ("polyline", "polygon"):
-            points = _numbers(element.get("points"))
-            return f"M{' '.join(map(repr, points[:len(points) // 2 * 2]))}{'Z' * (tag == 'polygon')}" if len(points) > 1 else None
+            points = element.get("points", "").strip()
+            return f"M{points}{'Z' * (tag == 'polygon')}" if points else None
         if tag == "line":
             return f"M{at('x1')} {at('y1', 1)}L{at('x2')} {at('y2', 1)}"
         if tag in ("circle", "ellipse"):

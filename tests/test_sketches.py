@@ -1,14 +1,13 @@
-"""Strokes to pixels, every kind of bad drawing, and the chamfer distance against brute force and scipy."""
+"""Every kind of drawing and of bad drawing, and files with several."""
 import json
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from scipy.ndimage import distance_transform_edt
+from PIL import Image, ImageDraw
 
 from sketchgan import sketches as sk
-from sketchgan.sketches import SketchError, chamfer, distance_transform, load_sketches, nearest, normalize_sketch, rasterize
+from sketchgan.sketches import SketchError, chamfer, load_sketches, normalize_sketch, rasterize, stands_well
 
 SQUARE = [{"width": 12, "points": [[64, 64], [192, 64], [192, 192], [64, 192], [64, 64]]}]
 TASKS = {"standing_cat", "sitting_cat", "horse_on_a_side", "horse_with_rider", "gabled_church"}
@@ -18,61 +17,6 @@ TASKS = {"standing_cat", "sitting_cat", "horse_on_a_side", "horse_with_rider", "
 def drawn():
     """A drawing of 256 px as 8-bit grey, black on white."""
     return ((rasterize(SQUARE, 256)[0, 0].numpy() + 1) * 127.5).round().astype(np.uint8)
-
-
-def random_ink(*shape, share=0.02):
-    return torch.rand(shape) < share
-
-
-# ---- strokes
-
-def test_a_stroke_covers_the_area_it_should():
-    sketch = rasterize([{"width": 16, "points": [[64, 128], [192, 128]]}], 64)
-    assert sketch.shape == (1, 1, 64, 64) and sketch.dtype == torch.float32
-    # A bar of 128 x 16 units with two half discs of radius 8 at its ends; one pixel is 4 x 4 units.
-    area = float(((1 - sketch) / 2).sum()) * 16
-    assert area == pytest.approx(128 * 16 + np.pi * 8**2, rel=0.04)
-    # and stands where it was drawn: centre of mass at (128, 128) units
-    ink = ((1 - sketch) / 2)[0, 0]
-    where = (torch.arange(64) + 0.5) * 4
-    assert float((ink.sum(0) * where).sum() / ink.sum()) == pytest.approx(128, abs=1)
-    assert float((ink.sum(1) * where).sum() / ink.sum()) == pytest.approx(128, abs=1)
-
-
-def test_drawings_look_alike_at_every_resolution():
-    small, large = rasterize(SQUARE, 64), rasterize(SQUARE, 256)
-    assert (torch.nn.functional.avg_pool2d(large, 4) - small).abs().mean() < 0.02
-
-
-def test_no_strokes_give_blank_paper_and_strokes_outside_are_cut_off():
-    assert (rasterize([], 32) == 1).all()
-    assert (rasterize([{"width": 5, "points": [[-90, -90], [-50, -60]]}], 32) == 1).all()
-
-
-def test_smooth_passes_through_its_points_and_keeps_corners():
-    points = [[0, 0], [40, 10], [60, 50], [60, 50], [20, 90]]
-    curve = sk.smooth(points)
-    for point in points:
-        assert np.abs(curve - point).sum(1).min() < 1e-9
-    assert np.linalg.norm(np.diff(curve[:-2], axis=0), axis=1).max() < 6
-    # After the corner only two points are left: a straight line, not a curve that swings out.
-    assert curve[:, 0].max() < 66
-
-
-def test_smooth_closes_a_circle_without_a_kink():
-    angle = np.linspace(0, 2 * np.pi, 13)
-    circle = 100 + 50 * np.stack([np.cos(angle), np.sin(angle)], 1)
-    circle[-1] = circle[0]
-    radius = np.linalg.norm(sk.smooth(circle) - 100, axis=1)
-    assert radius == pytest.approx(np.full(len(radius), 50), abs=0.4)
-
-
-@pytest.mark.parametrize("stroke", [
-    {}, {"width": 3}, {"width": 0, "points": [[1, 1]]}, {"width": 3, "points": []}, {"width": 3, "points": [[1, 2, 3]]},
-    {"width": 3, "points": [[1, float("nan")]]}, {"width": "x", "points": [[1, 1]]}, None])
-def test_bad_strokes_are_refused(stroke):
-    with pytest.raises(SketchError, match="stroke"):
-        rasterize([stroke])
 
 
 # ---- anything to a sketch
@@ -222,75 +166,119 @@ def test_load_sketches_from_folder_list_and_tensor(drawn, tmp_path):
         load_sketches("standing_dog")
 
 
-def test_documents_are_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "a.json"
-    sk.write_document(path, [{"strokes": SQUARE}], name="square")
-    assert sk.read_document(path)["name"] == "square"
-    assert torch.equal(load_sketches(path), rasterize(SQUARE))
-    before = path.read_bytes()
-    with pytest.raises(TypeError):
-        sk.write_document(path, [{"strokes": {1, 2}}])                   # a set has no JSON
-    assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == ["a.json"]
+# ---- pages from elsewhere
+
+def drawn_page(width=5.5, side=512, scale=1.0, offset=(0, 0), ink=(0, 0, 0), paper=(255, 255, 255)):
+    """The first ready-made cat on a page [side, side, 3] of any colours."""
+    strokes = sk.stroke_sets(sk.read_document(sk.SKETCH_FOLDER / "standing_cat.json"))[0]["strokes"]
+    moved = [{**s, "width": width * scale, "points": (np.array(s["points"]) * scale + offset).tolist()} for s in strokes]
+    share = (1 - rasterize(moved, side)[0, 0].numpy()[..., None]) / 2
+    return (share * np.array(ink) + (1 - share) * np.array(paper)).round().astype(np.uint8)
 
 
-# ---- distances
-
-@pytest.mark.parametrize("shape", [(4, 64, 64), (3, 17, 40), (2, 9, 9)])
-@pytest.mark.parametrize("share", [0.002, 0.05, 0.6])
-def test_distance_transform_is_scipys(shape, share):
-    ink = random_ink(*shape, share=share)
-    ink[:, shape[1] // 2, 3] = True                                      # scipy's answer without ink is not defined
-    ours = distance_transform(ink)
-    for i in range(len(ink)):
-        theirs = distance_transform_edt(~ink[i].numpy())
-        assert torch.allclose(ours[i], torch.from_numpy(theirs).float(), atol=1e-4)
-    assert torch.allclose(distance_transform(ink, truncate=2.5), ours.clamp(max=2.5), atol=1e-4)
+CAT = load_sketches("standing_cat", which=0)
+LIGHT = np.linspace(0.45, 1, 512)[None, :, None] * np.linspace(1, 0.8, 512)[:, None, None]
 
 
-def test_chamfer_is_the_brute_force_over_all_pairs_of_pixels():
-    a = torch.where(random_ink(2, 1, 24, 24), -1.0, 1.0)
-    b = torch.where(random_ink(3, 1, 24, 24, share=0.06), -1.0, 1.0)
-    points = lambda s: (s[0] < 0).nonzero().double()
-    for truncate in (None, 3.0):
-        ours = chamfer(a, b, truncate)
-        assert ours.shape == (2, 3)
-        for n in range(2):
-            for m in range(3):
-                apart = torch.cdist(points(a[n]), points(b[m])).clamp(max=truncate or 99)
-                brute = (apart.min(1).values.mean() + apart.min(0).values.mean()) / 2
-                assert ours[n, m].item() == pytest.approx(brute.item(), abs=1e-4)
+@pytest.mark.parametrize("page", [
+    drawn_page(), 255 - drawn_page(), drawn_page(1, 700), drawn_page(10), drawn_page(ink=(255, 220, 0)), drawn_page(side=64),
+    drawn_page(ink=(30, 40, 160), paper=(205, 170, 120)), drawn_page(ink=(240, 240, 200), paper=(20, 60, 40)),
+    drawn_page(ink=(200, 200, 200)), drawn_page(ink=(90, 90, 90), paper=(140, 135, 130)),
+    (drawn_page(ink=(60, 60, 70), paper=(250, 240, 215)) * LIGHT).astype(np.uint8)],
+    ids=["plain", "chalk", "hairline", "thick", "yellow", "small", "kraft", "board", "faint", "grey", "lamp"])
+@pytest.mark.filterwarnings("ignore:.*turned round")
+def test_one_cat_on_many_pages(page):
+    sketch = normalize_sketch(page)
+    assert chamfer(sketch, CAT).item() < 0.35 and sketch.max() == 1 and sketch.min() < -0.8
+    assert 0.5 < (1 - sketch).sum() / (1 - CAT).sum() < 1.3              # and one pen has drawn them all
 
 
-def test_chamfer_of_itself_shifted_and_empty():
-    sketch = torch.ones(1, 1, 32, 32)
-    sketch[..., 10, 5:20] = -1
-    assert chamfer(sketch, sketch).item() == 0
-    assert chamfer(sketch, sketch.roll(3, -2)).item() == pytest.approx(3)
-    blank = torch.ones(1, 1, 32, 32)
-    assert chamfer(sketch, blank).item() == pytest.approx(32 * 2**0.5, rel=1e-5)
-    assert chamfer(blank, blank, truncate=7).item() == pytest.approx(7)
-    with pytest.raises(SketchError, match="one size"):
-        chamfer(sketch, sketch[..., :16, :16])
+def test_far_from_the_middle_and_small():
+    page = drawn_page(scale=0.3, offset=(10, 170), side=800)
+    with pytest.warns(UserWarning, match="box=None"):
+        moved = normalize_sketch(page)
+    left, top, right, bottom = (f((moved[0, 0] < 0).nonzero()[:, axis]).item() for f, axis in ((min, 1), (min, 0), (max, 1), (max, 0)))
+    assert stands_well((left / 64, top / 64, (right + 1) / 64, (bottom + 1) / 64)) and right - left > 38
+    kept = normalize_sketch(page, box=None)
+    assert (kept[..., :40, :] == 1).all() and (kept[..., 28:] == 1).all() and kept.min() < 0
+    placed = normalize_sketch(page, box=(0.5, 0, 1, 0.5))
+    assert (placed[..., 33:, :] == 1).all() and (placed[..., :31] == 1).all() and placed.min() < 0
+    pixels = normalize_sketch(page, pen=None, box=(0.5, 0, 1, 0.5))      # its own pen, scaled with it
+    assert (pixels[..., 33:, :] == 1).all() and chamfer(pixels, placed).item() < 1
 
 
-def test_nearest_ranks_and_ignores_the_batch():
-    cats, horses = load_sketches("standing_cat"), load_sketches("horse_on_a_side")
-    found = nearest(cats[:1], torch.cat([horses, cats]), k=3)
-    assert found.indices[0] == 5 and found.distances[0] == 0
-    assert (found.distances[1:] >= found.distances[:-1]).all() and len(found.indices) == 3
-    both = nearest(torch.cat([cats[:1], horses[:1]]), torch.cat([horses, cats]), k=10)
-    assert set(both.indices[:2].tolist()) == {0, 5}                      # an image counts by the nearest sketch
+def test_pages_that_are_not_square_are_fitted_or_filled_up():
+    wide = np.pad(drawn_page(), ((0, 0), (400, 0), (0, 0)), constant_values=255)
+    box = np.array([f((normalize_sketch(wide)[0, 0] < 0).nonzero()[:, axis]).item() for f, axis in ((min, 1), (max, 1), (min, 0), (max, 0))])
+    assert np.abs(box[:2].mean() - 31.5) < 1.5 and np.abs(box[2:].mean() - 33) < 1.5
+    kept = normalize_sketch(wide, pad=True, box=None)
+    assert (kept[..., :28] == 1).all() and kept.min() < -0.3
 
 
-def test_nearest_of_photographs_uses_running_statistics():
-    from sketchgan.photosketch import PhotoSketch
-    F = PhotoSketch(ngf=4, n_blocks=1)
-    photos = torch.rand(6, 3, 32, 32) * 2 - 1
-    F.measure_running_stats([photos])
-    sketch = load_sketches("standing_cat", 32)[:1]
-    with pytest.raises(SketchError, match="F=load_photosketch"):
-        nearest(sketch, photos)
-    together, alone = nearest(sketch, photos, F, k=6, batch=6), nearest(sketch, photos, F, k=6, batch=1)
-    assert torch.allclose(together.distances, alone.distances, atol=1e-3)
-    assert torch.allclose(sk.sketch_of(photos, F, 6), sk.sketch_of(photos, F, 1), atol=1e-5)
-    assert F.batch_stats                                                 # left as it was
+def test_of_a_filled_shape_the_outline_is_drawn():
+    page = np.full((300, 300), 255, np.uint8)
+    page[60:240, 50:250] = 0
+    with pytest.warns(UserWarning, match="outlines"):
+        drawn = normalize_sketch(page)
+    edge = rasterize([{"width": 5, "points": np.array([[50, 60], [250, 60], [250, 240], [50, 240], [50, 60]]) * 256 / 300}])
+    assert chamfer(drawn, edge).item() < 0.6 and (drawn[..., 20:44, 20:44] == 1).all()
+    assert (normalize_sketch(page, pen=None)[..., 20:44, 20:44] == -1).all()
+
+
+def test_a_tree_of_paper_is_no_skeleton():
+    """A slim silhouette: its arms are as wide as a felt pen, but all of it together is too short for lines."""
+    x = np.array([26, 26, 10, 22, 14, 26, 20, 30, 40, 34, 46, 38, 50, 34, 34])
+    y = np.array([85, 60, 60, 42, 42, 26, 26, 8, 26, 26, 42, 42, 60, 60, 85])
+    tree = Image.new("L", (600, 900), 255)
+    ImageDraw.Draw(tree).polygon(list(zip((x * 10).tolist(), (y * 10).tolist())), fill=0)
+    with pytest.warns(UserWarning, match="outlines"):
+        drawn = normalize_sketch(tree)
+    outline = sk.fit([{"width": 5, "points": np.stack([[*x, 26], [*y, 85]], 1)}])
+    assert chamfer(drawn, rasterize(outline)).item() < 0.8
+
+
+def test_a_patch_among_lines_becomes_its_outline_and_the_lines_stay():
+    page = drawn_page(3).min(2)
+    page[230:300, 180:330] = 0
+    with pytest.warns(UserWarning, match="outlines"):
+        drawn = normalize_sketch(page)
+    plain = drawn[0, 0] < 0
+    assert not plain[31:35, 26:38].all() and chamfer(drawn, CAT).item() < 1.5
+
+
+def test_the_pen_can_be_chosen():
+    thin_, thick = (normalize_sketch(drawn_page(), 128, pen=pen) for pen in (3, 12))
+    assert (1 - thick).sum() > 2.5 * (1 - thin_).sum()
+    ours = {"strokes": SQUARE}
+    assert (1 - normalize_sketch(ours, pen=24)).sum() == pytest.approx(2 * (1 - normalize_sketch(ours)).sum().item(), rel=0.1)
+    assert torch.equal(normalize_sketch(ours), rasterize(SQUARE))        # ours stay as drawn
+
+
+@pytest.mark.filterwarnings("ignore:.*turned round")
+def test_photographs_are_told_from_drawings():
+    from sketchgan.menagerie import Menagerie
+    photos = Menagerie("cat", 64, seed=4).render(range(4), ("image",)).image
+    refused = 0
+    for photo in photos:
+        try:
+            normalize_sketch(((photo.permute(1, 2, 0) + 1) * 127.5).byte())
+        except SketchError as error:
+            refused += "sketch_of" in str(error)
+    assert refused >= 3
+
+
+def test_what_was_given_can_be_shown(drawn, tmp_path):
+    Image.fromarray(drawn).save(tmp_path / "a.png")
+    given = [drawn, drawn[..., None], drawn.astype(np.uint16) * 257, drawn > 127, torch.from_numpy(drawn / 127.5 - 1).float(), Image.fromarray(drawn),
+             tmp_path / "a.png", {"strokes": SQUARE}]
+    for x in given:
+        shown = sk.as_given(x)
+        assert shown.mode == "RGB" and np.abs(np.asarray(shown)[..., 0].astype(float) - drawn).mean() < 6
+    see_through = sk.as_given(Image.fromarray(np.zeros((9, 9, 4), np.uint8)))
+    assert see_through.getpixel((4, 4))[2] > see_through.getpixel((4, 4))[0]
+
+
+@pytest.mark.parametrize("options, advice", [({"invert": "yes"}, "invert is"), ({"box": (0, 0, 0, 0)}, "box is")])
+def test_options_that_are_none(options, advice, drawn):
+    with pytest.raises(SketchError, match=advice):
+        normalize_sketch(drawn[:200], **options)
