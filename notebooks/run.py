@@ -40,8 +40,11 @@ def run(path: Path, minutes: float) -> str:
     text = nbformat.writes(readable(notebook)).rstrip('\n') + '\n'
     size = len(text.encode('utf-8'))
     if size > MOST_BYTES:
+        kept = path.parent.parent / 'outputs' / path.name
+        kept.parent.mkdir(exist_ok=True)
+        write_whole(kept, text)                                 # minutes of work, and what there is to look at
         sys.exit(f'{path.name} would be {size / 1000:.0f} kB with its outputs, {MOST_BYTES // 1000} kB at most: '
-                 f'draw smaller figures (lower dpi, fewer samples). It was not saved.')
+                 f'draw smaller figures (lower dpi, fewer samples). It was not saved; this run lies in outputs/{path.name}.')
     write_whole(path, text)
     return f'{path.name}: {time.monotonic() - began:.0f} s, {size / 1000:.0f} kB'
 
