@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoints import content_hash
-from .photosketch import PhotoSketch
 from .stylegan2 import Discriminator, Generator, WShift
 
 STREAMS = ("z", "mixing", "noise", "augment", "sketches", "images")
@@ -219,10 +218,12 @@ def frozen_sketcher(F: nn.Module, batch_stats: bool) -> nn.Module:
 
 def check_networks(G, D, F, config) -> None:
     """Raise ValueError, saying what to do, if the three networks do not fit together."""
-    for name, network, kind in (("G", G, Generator), ("D", D, Discriminator), ("F", F, PhotoSketch)):
+    for name, network, kind in (("G", G, Generator), ("D", D, Discriminator)):
         if not isinstance(network, kind):
-            raise ValueError(f"{name} is a {type(network).__name__}; wanted is a {kind.__name__}. Load it with load_generator, "
-                             f"load_discriminator or load_photosketch.")
+            raise ValueError(f"{name} is a {type(network).__name__}; wanted is a {kind.__name__}. Load it with load_generator(path) "
+                             f"and load_discriminator(path).")
+    if isinstance(F, (Generator, Discriminator)):
+        raise ValueError(f"F is a {type(F).__name__}; wanted is a network from photographs to sketches. Use load_photosketch(path).")
     if D.resolution != G.resolution:
         raise ValueError(f"G makes {G.resolution} px but D looks at {D.resolution} px. Load both from one file: "
                          f"load_generator(path) and load_discriminator(path).")

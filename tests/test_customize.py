@@ -452,6 +452,10 @@ def test_networks_that_do_not_fit_are_named(networks, sketches):
         customize(G, D, torch.nn.Conv2d(3, 3, 1), sketches)
     with pytest.raises(ValueError, match="F does not take images"):
         customize(G, D, torch.nn.Conv2d(1, 1, 1), sketches)
+    for mixed, words in (((D, D, F), "G is a Discriminator; wanted is a Generator"), ((G, F, D), "D is a PhotoSketch; wanted is a Discriminator"),
+                         ((G, D, G), "F is a Generator")):
+        with pytest.raises(ValueError, match=words):
+            customize(*mixed, sketches)
     broken = copy.deepcopy(D)
     broken.final_linear[1].bias.data.fill_(float("nan"))
     with pytest.raises(ValueError, match="D has weights that are NaN"):

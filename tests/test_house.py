@@ -211,7 +211,7 @@ def test_notebook_is_short_run_and_readable(path):
     assert all(cell['execution_count'] for cell in code), 'committed without outputs: make notebooks'
     outputs = [out for cell in code for out in cell['outputs']]
     assert not any(out['output_type'] == 'error' for out in outputs)
-    assert any('image/png' in out.get('data', {}) for out in outputs), 'a notebook without a picture'
+    assert any({'image/png', 'image/jpeg'} & set(out.get('data', {})) for out in outputs), 'a notebook without a picture'
     assert not any('widget' in mime for out in outputs for mime in out.get('data', {})), 'a dead widget: make notebooks'
     assert 'widgets' not in notebook['metadata'], 'widget state is stored in the notebook: make notebooks'
     assert path.stat().st_size <= 300_000, f'{path.stat().st_size / 1000:.0f} kB; 300 at most'
