@@ -163,7 +163,7 @@ def test_starting_from_weights_begins_with_their_pictures():
 def test_mistakes_are_explained():
     with pytest.raises(ValueError, match="feature network"):
         GanTrainer(GanConfig(**TINY, heads_weight=1.0), Noise())
-    with pytest.raises(ValueError, match="codes are known"):
+    with pytest.raises(ValueError, match="images with codes"):
         images = Noise()
         images.code = None
         GanTrainer(GanConfig(**TINY, paired_kimg=1.0), images, features())
