@@ -19,23 +19,9 @@ from sketchgan.sketches import load_sketches
 from sketchgan.stylegan2 import Discriminator, Generator
 from sketchgan.live_training import LiveTraining
 from sketchgan.sketch_pad import SketchPad
+from tests.mouse import draw
 
 CHANNELS = {4: 8, 8: 8, 16: 8}
-
-
-def send(pad, kind, *args):
-    event = {"event": kind, "touches": args} if kind.startswith("touch") else {"event": kind}
-    if args and not kind.startswith("touch"):
-        event |= {"x": args[0], "y": args[1]}
-    pad.canvas._handle_frontend_event(None, event, [])
-
-
-def draw(pad, *points):
-    """One stroke of the mouse, in pixels of the canvas."""
-    send(pad, "mouse_down", *points[0])
-    for point in points[1:]:
-        send(pad, "mouse_move", *point)
-    send(pad, "mouse_up", *points[-1])
 
 
 # ---- live training

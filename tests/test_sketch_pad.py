@@ -14,24 +14,10 @@ pytest.importorskip("ipycanvas")
 from sketchgan.sketch_pad import SketchPad
 from sketchgan.sketches import SketchError, chamfer, load_sketches, rasterize
 from sketchgan.strokes import trace
+from tests.mouse import draw, send
 
 
 # ---- drawing
-
-def send(pad, kind, *args):
-    event = {"event": kind, "touches": args} if kind.startswith("touch") else {"event": kind}
-    if args and not kind.startswith("touch"):
-        event |= {"x": args[0], "y": args[1]}
-    pad.canvas._handle_frontend_event(None, event, [])
-
-
-def draw(pad, *points):
-    """One stroke of the mouse, in pixels of the canvas."""
-    send(pad, "mouse_down", *points[0])
-    for point in points[1:]:
-        send(pad, "mouse_move", *point)
-    send(pad, "mouse_up", *points[-1])
-
 
 def test_mouse_strokes_become_the_sketch():
     pad = SketchPad(size=512)                                            # two screen pixels to a unit of the frame
