@@ -5,7 +5,7 @@
     python benchmarks/hands.py --picture           # only the picture of the customised models that are kept in outputs/
 
 Contour tasks: F's sketches of five held-out photographs of a pose. The drawn task: five human drawings of an open hand (Quick,
-Draw!, CC BY 4.0), enlarged to where the photographs have their hands; left in the middle of the page they brought nothing. The judge of hands (photo_judge.py) and the base GAN have seen neither: the split is by file hash. For
+Draw!, CC BY 4.0), enlarged to where the photographs have their hands, and, for comparison, left where load_sketches puts them. The judge of hands (photo_judge.py) and the base GAN have seen neither: the split is by file hash. For
 memorising, the distance of each sample to its nearest training photograph, in the judge's features, is compared with that of
 held-out photographs. Rows go to results/hands.csv one by one.
 """
@@ -27,13 +27,15 @@ CSV, PICTURE = RESULTS / "hands.csv", ROOT / "assets" / "hands.jpg"
 SAMPLES, COUNT = 1000, 5
 OPEN_HANDS = (0, 3, 5, 7, 9)     # drawings of hand.ndjson, from 0: upright hands whose five fingers are spread
 LOWER = (0.12, 0.1, 0.88, 1.0)   # where hands stand in these photographs: large, and cut by the lower edge
-TASKS = {"open_contour": ("5", "contour"), "open_drawn": ("5", "drawn"), "one_contour": ("1", "contour"), "two_contour": ("2", "contour")}
+TASKS = {"open_contour": ("5", "contour"), "open_drawn": ("5", "drawn"), "open_middle": ("5", "drawn, in the middle"), "one_contour": ("1", "contour"), "two_contour": ("2", "contour")}
+PICTURED = [task for task in TASKS if task != "open_middle"]
 
 
 def sketches(kind: str, pose: str, held_out: datasets.ImageFolder, F, resolution: int) -> torch.Tensor:
     """Five sketches [5,1,R,R] of a pose: drawn by people, or by F from held-out photographs (the first five by file name)."""
-    if kind == "drawn":
-        return load_sketches(hub.find_data("quickdraw") / "hand.ndjson", resolution, which=OPEN_HANDS[:COUNT], box=LOWER)
+    if kind.startswith("drawn"):
+        box = LOWER if kind == "drawn" else "auto"
+        return load_sketches(hub.find_data("quickdraw") / "hand.ndjson", resolution, which=OPEN_HANDS[:COUNT], box=box)
     chosen = [i for i, file in enumerate(held_out.files) if file.parent.name == pose][:COUNT]
     return sketch_of(held_out[torch.tensor(chosen)], F)
 
@@ -95,12 +97,12 @@ def run(task: str, args, networks: tuple, data: tuple, rows: list[dict]) -> None
 def picture(G) -> None:
     """The base's samples and, at the same z and noise, those of every customised model that is kept: generated hands only."""
     rows = [metrics.sample(G, 12, seed=5)]
-    for task in TASKS:
+    for task in PICTURED:
         if (path := ROOT / "outputs" / "hands" / f"{task}.safetensors").is_file():
             rows.append(metrics.sample(checkpoints.load_generator(path), 12, seed=5))
     tiled = datasets.tile(torch.cat(rows), 12)
     tiled.resize((tiled.width * 2, tiled.height * 2)).save(PICTURE, quality=88)
-    print(f"{PICTURE.relative_to(ROOT)}: base, then {', '.join(TASKS)}")
+    print(f"{PICTURE.relative_to(ROOT)}: base, then {', '.join(PICTURED)}")
 
 
 def main() -> None:
