@@ -48,9 +48,9 @@ def discriminator_step(state, sketches, images, terms, config) -> dict[str, Tens
         fake_images = sample(state, config)
         fake_sketches = sketch(state.F, fake_images, config)
     seen = lambda x: discriminator_view(x, terms, state)
-    losses = {"D_sketch": d_logistic(state.D_sketch(seen(sketches)), state.D_sketch(seen(fake_sketches)))}
+    losses = {"D_sketch": d_logistic(logits(state.D_sketch, seen(sketches), config), logits(state.D_sketch, seen(fake_sketches), config))}
     if terms["l_image"] > 0:
-        losses["D_image"] = d_logistic(state.D_image(images), state.D_image(fake_images))
+        losses["D_image"] = d_logistic(logits(state.D_image, images, config), logits(state.D_image, fake_images, config))
     update(state.optimizer_D, weighted(losses, terms), losses, state.iteration)
     return losses
 
@@ -74,9 +74,9 @@ def generator_step(state, terms, config) -> dict[str, Tensor]:
     state.train_only(state.params_G.values())
     fake_images = sample(state, config)
     fake_sketches = sketch(state.F, fake_images, config)
-    losses = {"G_sketch": g_nonsaturating(state.D_sketch(discriminator_view(fake_sketches, terms, state)))}
+    losses = {"G_sketch": g_nonsaturating(logits(state.D_sketch, discriminator_view(fake_sketches, terms, state), config))}
     if terms["l_image"] > 0:
-        losses["G_image"] = g_nonsaturating(state.D_image(fake_images))
+        losses["G_image"] = g_nonsaturating(logits(state.D_image, fake_images, config))
     if terms["l_weight"] > 0:
         losses["G_weight"] = weight_penalty(list(state.params_G.values()), state.params_base)
     update(state.optimizer_G, weighted(losses, terms), losses, state.iteration)
@@ -109,7 +109,8 @@ def sample(state: TrainingState, config) -> Tensor:
     if torch.rand(1, generator=streams["mixing"]).item() < config.mixing:
         cut = torch.randint(1, G.num_ws, (1,), generator=streams["mixing"]).item()
         ws = torch.cat([ws[:, :cut], G.mapping(draw())[:, cut:]], 1)  # [N, num_ws, w_dim]
-    return G.synthesis(ws, generator=streams["noise"])
+    with half(config):
+        return G.synthesis(ws, generator=streams["noise"]).float()
 
 
 def sketch(F: nn.Module, images: Tensor, config) -> Tensor:
@@ -117,10 +118,22 @@ def sketch(F: nn.Module, images: Tensor, config) -> Tensor:
     resize = lambda x, factor: nn.functional.interpolate(x, scale_factor=factor, mode="bicubic", align_corners=False)
     for _ in range(config.f_halvings):
         images = resize(images, 0.5)
-    sketches = F(images)
+    with half(config):
+        sketches = F(images).float()
     for _ in range(config.f_halvings):
         sketches = resize(sketches, 2)
     return sketches
+
+
+def logits(D: nn.Module, x: Tensor, config) -> Tensor:
+    """What D thinks of x [N, 3, R, R] -> [N, 1]; in float32, as the losses of bfloat16 logits have three digits."""
+    with half(config):
+        return D(x).float()
+
+
+def half(config) -> torch.autocast:
+    """Inside, convolutions run in bfloat16 if `config.bf16` asks for it; R1 stays outside: second derivatives need the digits."""
+    return torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16)
 
 
 def discriminator_view(sketches: Tensor, terms: dict, state: TrainingState) -> Tensor:

@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--augment", default=CustomizeConfig.augment, help="'' for none")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=2, help="of the CPU; results are exact only for the same number")
+    p.add_argument("--bf16", action="store_true", help="train in bfloat16: faster where the processor has it")
     p.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     p.add_argument("--out", default="outputs/customized", help="folder for everything that is made")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     config = CustomizeConfig(
         iterations=args.iterations or CustomizeConfig.iterations, batch=args.batch, lr=args.lr,
         g_lr_factor=args.g_lr_factor, l_image=args.l_image, l_weight=args.l_weight, augment=args.augment,
-        warm_start=args.warm_start, seed=args.seed, device=args.device, threads=args.threads)
+        warm_start=args.warm_start, seed=args.seed, device=args.device, threads=args.threads, bf16=args.bf16)
     report = Report(out, G.to(args.device), sketches, args.resume)
     controls = Controls()
     interrupted = signal.signal(signal.SIGINT, lambda *_: setattr(controls, "stop", True))
