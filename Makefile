@@ -101,6 +101,7 @@ weights: install-core
 	$(PY) -m sketchgan.pretrain features --scenes 3840 --kimg 26 --out outputs/features.safetensors
 	$(PY) -m sketchgan.pretrain judge --scenes 2304 --kimg 50 --out data/weights/judge.safetensors
 	$(PY) -m sketchgan.pretrain sketcher --scenes 2600 --held-out 216 --kimg 30 --out data/weights/photosketch.safetensors
+	$(PY) -m sketchgan.pretrain sketch-embedding --out data/weights/sketch_embedding.safetensors
 	$(PY) -m sketchgan.pretrain gan horse --preset laptop --features outputs/features.safetensors --out outputs/horse64
 	$(PY) -m sketchgan.pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
 	for category in horse cat; do \

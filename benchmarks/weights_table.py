@@ -33,6 +33,10 @@ def row(path) -> str:
         if "f" in config:
             what = f"F, photograph to sketch (ngf {config['f']['ngf']}, {config['f']['n_blocks']} blocks)"
             quality = f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), {q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image"
+        elif "sketchembedding" in config:
+            what = "the sketch embedding, for the retrieval baseline only"
+            quality = "the photograph of a redrawn contour comes first: " + ", ".join(
+                f"{share:.0%} of {q['gallery'][name]} {name}" for name, share in q["first"].items())
         elif "held_out" in q:
             what = f"the judge of {config['judge']['categories'][0]}, for measuring only"
             quality = f"accuracy on {q['held_out']} held-out photographs {q['clean']['accuracy']:.1%}, degraded {q['degraded']['accuracy']:.1%}"

@@ -192,7 +192,7 @@ def summary(rows: list[dict], names: list[str], tasks: list[str], iterations: in
         return f"Nothing has been run with {iterations} iterations yet.\n"
     first = rows[0]
     about = sorted({f"{row['machine']}, {row['date']}" for row in rows})
-    parts = ["# Ablations", f"{iterations} iterations of batch {first['batch']} at {first['px']} px; {first['samples']} samples against as many "
+    parts = ["# Ablations", f"{iterations} iterations of batch {first['batch']} at {first['px']} px{', in bfloat16' * int(first['bf16'])}; {first['samples']} samples against as many "
              f"target pictures (as many as there are); features by {', '.join(sorted({row['extractor'] for row in rows}))}. "
              f"Measured on: {'; '.join(about)}. Every number is in the CSV of the same name."]
     for task in tasks:

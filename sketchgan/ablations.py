@@ -39,14 +39,15 @@ from .stopping import StoppingRule, Watch
 from .training_state import seeded
 from .warmstart import WarmStart, warm_start
 
-KEY = ("task", "base", "row", "seed", "iterations", "batch", "samples", "at")  # base: which networks it all began from
+KEY = ("task", "base", "row", "seed", "iterations", "batch", "bf16", "samples", "at")  # base: which networks it all began from
 KEPT_BACK = 6  # sketches beyond those of a row that no row trains with: what a stopping rule may look at
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table. how: 'base', 'embedding', 'chamfer', 'warm start' or 'training'; rank: order of importance;
-    sketches: how many; changes: fields of CustomizeConfig that differ from the full method; main: wanted for every task."""
+    sketches: how many; changes: fields of CustomizeConfig that differ from the full method, and 'from_samples': D_image learns from
+    samples of the base instead of the data set; main: wanted for every task."""
 
     name: str
     how: str
@@ -62,13 +63,17 @@ ROWS = (
     Row("sketch retrieval", "embedding", 6, main=True),
     Row("chamfer matching", "chamfer", 2, main=True),
     Row("full method", "training", 0, main=True),
-    Row("without augmentation", "training", 11, changes={"augment": ""}),
+    Row("without augmentation", "training", 12, changes={"augment": ""}),
     Row("D from scratch", "training", 7, changes={"d_sketch_pretrained": False}),
-    Row("W-shift", "training", 10, changes={"optim_param": "w_shift"}),
+    Row("W-shift", "training", 11, changes={"optim_param": "w_shift"}),
     Row("sketch loss only", "training", 8, changes={"l_image": 0.0}),
-    Row("weight regularisation", "training", 9, changes={"l_image": 0.0, "l_weight": 1.0}),
+    Row("weight regularisation", "training", 10, changes={"l_image": 0.0, "l_weight": 1.0}),
     Row("1 sketch", "training", 5, sketches=1),
     Row("5 sketches", "training", 4, sketches=5),
+    Row("images from the base's samples", "training", 9, changes={"from_samples": True}),
+    Row("image and weight regularisation", "training", 15, changes={"l_weight": 1.0}),
+    Row("affine layers", "training", 14, changes={"optim_param": "affine"}),
+    Row("all of G", "training", 13, changes={"optim_param": "all"}),
     Row("warm start alone", "warm start", 3, main=True),
 )
 NAMED = {row.name: row for row in ROWS}
@@ -80,10 +85,11 @@ class Budget:
 
     iterations: int = 2000   # of training; the paper's 30,000 where a GPU is lent
     batch: int = 4
+    bf16: int = 1            # 1: trains in bfloat16, all but R1; 0: in float32, for processors without it
     samples: int = 2500      # of each generator, against as many target pictures
     checks: int = 4          # measurements in the course of a training, evenly spaced; the last is the table's
     pool: int = 25_000       # samples that the baselines search: ten for each one they may keep
-    resamples: int = 100     # half-samples behind each interval
+    resamples: int = 40      # half-samples behind each interval: its width is then known to a ninth
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ class Runner:
     def row(self, job: Job, at: int) -> dict:
         """The columns that say which row it is; nothing that is not trained has iterations to be measured at."""
         base = checkpoints.content_hash(self.task(job.task).G)[:8]
-        return {"base": base, **asdict(job), **{name: getattr(self.budget, name) for name in ("iterations", "batch", "samples")}, "at": at}
+        return {"base": base, **asdict(job), **{name: getattr(self.budget, name) for name in ("iterations", "batch", "bf16", "samples")}, "at": at}
 
     def done(self, job: Job, at: int) -> bool:
         wanted = self.row(job, at)
@@ -234,9 +240,11 @@ class Runner:
         drawn = task.sketches(job.seed, row.sketches + KEPT_BACK)
         sketches, held_out = drawn[:row.sketches], drawn[row.sketches:]
         checkpoint, budget = self.work / f"{self.file(job)}.pt", self.budget
-        config = CustomizeConfig(iterations=budget.iterations, batch=budget.batch, seed=job.seed, device=self.device, sample_every=0,
-                                 checkpoint_every=max(1, math.gcd(*self.checks(job)) // 5), **row.changes)
-        images = task.images() if config.l_image > 0 else None
+        changes = dict(row.changes)
+        from_samples = changes.pop("from_samples", False)
+        config = CustomizeConfig(iterations=budget.iterations, batch=budget.batch, bf16=bool(budget.bf16), seed=job.seed, device=self.device,
+                                 sample_every=0, checkpoint_every=max(1, math.gcd(*self.checks(job)) // 5), **changes)
+        images = task.images() if config.l_image > 0 and not from_samples else None
         left = [at for at in self.checks(job) if not self.done(job, at)]
         # A checkpoint beyond a measurement that is missing (of a run with fewer checks) is of no use.
         resume = checkpoint.is_file() and checkpoints.load_training(checkpoint)["state"]["iteration"] <= left[0]

@@ -11,7 +11,7 @@ CLAIM = Ordering("A beats B", "A", "B")
 
 def line(row, seed=0, frechet=10.0, task="cat", error=0.02, at=100, **more):
     half = 1.96 * error * frechet
-    return {"task": task, "base": "0f", "row": row, "seed": seed, "iterations": 100, "batch": 4, "samples": 2500, "at": at, "px": 64,
+    return {"task": task, "base": "0f", "row": row, "seed": seed, "iterations": 100, "batch": 4, "bf16": 1, "samples": 2500, "at": at, "px": 64,
             "frechet": frechet, "frechet_low": frechet - half, "frechet_high": frechet + half, "kid": 0.01, "precision": 0.8, "recall": 0.3,
             "density": 1.0, "coverage": 0.5, "share": 0.6, "share_low": 0.58, "share_high": 0.62, "chamfer": 2.0, "seconds": 90.0,
             "extractor": "judge 12345678", "machine": "x", "date": "2026-11-21"} | more
