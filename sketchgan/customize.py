@@ -7,6 +7,9 @@ is left alone.
 
     for step in customize(G, D, F, sketches):
         print(step.iteration, step.losses)
+
+On the way it looks how near the samples have come and what variety is left, and when training ends by itself, the last
+step brings the generator to keep: stopping.py says by which rule.
 """
 
 import copy
@@ -21,7 +24,8 @@ from torch import Tensor, nn
 from . import checkpoints
 from .augment import parse_policy
 from .controls import NAMES, Controls, check_sketches
-from .cross_domain import NonFiniteLoss, train_step
+from .cross_domain import NonFiniteLoss, sketch, train_step
+from .stopping import StoppingRule, Watch, choose, verdict
 from .training_state import LAYERS, TrainingState, check_networks, seeded
 from .warmstart import WarmStart, warm_start
 
@@ -30,7 +34,8 @@ __all__ = ["Controls", "CustomizeConfig", "NonFiniteLoss", "Step", "customize", 
 
 @dataclasses.dataclass(frozen=True)
 class CustomizeConfig:
-    """The recipe.  Without arguments it is the published one; the comments give each number's reason."""
+    """The recipe.  Without arguments it trains as published, and `stopping` chooses what to keep of it; the comments give
+    each number's reason."""
 
     iterations: int = 75_001         # as published; the paper finds 30,000 enough at 256 px
     batch: int = 4                   # the teaser cat has four sketches
@@ -51,6 +56,7 @@ class CustomizeConfig:
     g_ema_kimg: float = 0.0          # half-life of G_ema in thousand images; 0: none, as published
     warm_start: bool = False         # beyond the paper: fit the mapping network to the nearest samples first
     warm: WarmStart = WarmStart()    # how
+    stopping: StoppingRule | None = StoppingRule()  # beyond the paper: when to look, what to keep, when to end; None: never
     seed: int = 0                    # of every random stream
     device: str = "cpu"              # where everything runs
     threads: int | None = None       # of torch on the CPU; None leaves them; results are exact only for the same
@@ -69,23 +75,28 @@ class CustomizeConfig:
         for name in ("l_image", "l_weight", "r1_gamma", "g_ema_kimg", "sample_every", "f_halvings"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 0; 0 switches it off.")
+        if not isinstance(self.stopping, StoppingRule | None):
+            raise ValueError(f"stopping={self.stopping!r} is no rule. Give a StoppingRule(...), or None, which never looks.")
         if self.warm_start and self.optim_param in ("w_shift", "affine"):
             raise ValueError(f"warm_start fits the mapping network, which optim_param={self.optim_param!r} leaves as it "
                              f"is. Choose optim_param='style' or warm_start=False.")
 
 
 # Fields that do not influence the steps themselves: these may differ when a run is resumed.
-FREE_FIELDS = {"iterations", "threads", "device", "sample_every", "samples", "checkpoint_every"}
+FREE_FIELDS = {"iterations", "stopping", "threads", "device", "sample_every", "samples", "checkpoint_every"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
     """What one step reports.
 
-    phase: 'warm' while the warm start searches and fits, else 'train'.  iteration: counted from 0, of a step done.
-    losses: name -> value.  seconds: of work so far, without what the caller did between the steps.
+    phase: 'warm' while the warm start searches and fits, 'train', or at the end 'chosen' (see `customize`).
+    iteration: counted from 0, of a step done; of what is chosen, how many steps it had.
+    losses: name -> value; of what is chosen, its distance to the sketches in pixels and its relative diversity.
+    seconds: of work so far, without what the caller did between the steps.
     samples: [n, 3, R, R] when due, else None; in the warm start, the nearest samples so far.
-    G: the generator as it is now; it goes on changing, so copy what you keep.  message: a line for people, or ''.
+    G: the generator as it is now; it goes on changing, so copy what you keep.  The chosen one is a copy.
+    message: a line for people, or ''.
     done: share of the phase's work that is done.
     """
 
@@ -116,7 +127,10 @@ def customize(G, D, F, sketches, images=None, config: CustomizeConfig = Customiz
             are those of a run that never stopped.
         checkpoint: a file that is kept up to date, and left whole when the run ends or the loop is left.
     Yields:
-        `Step` records; `step.G` is the customised generator.
+        `Step` records; `step.G` is the customised generator.  Where config.stopping has looked at least once, training
+        ends when the rule says so, and an end that comes by itself (by the rule, or after config.iterations) yields one
+        step more, of the phase 'chosen', with the generator to keep.  Whoever leaves the loop before, or stops by the
+        controls, has `step.G` as it is then, and nothing is chosen.  Other sketches begin the looks anew.
     Raises:
         ValueError: inputs that do not fit together.  NonFiniteLoss: see there.
     """
@@ -140,6 +154,7 @@ class Run:
         self.history, self.seconds, self.warm = [], 0.0, config.warm_start
         if sketches is not None:
             self.terms["sketches"] = self.first_sketches = check_sketches(sketches, G.resolution)
+            self.watch = self.new_watch()
         if resume is not None:
             contents = checkpoints.load_training(resume)
             check_resume(contents, resume, config, self.state, sketches)
@@ -164,11 +179,18 @@ class Run:
     def all_steps(self) -> Iterator[Step]:
         if self.warm:
             yield from self.warm_steps()
-        while self.state.iteration < self.config.iterations and not self.warm:
+        if self.warm:  # stopped in the middle of it
+            return
+        while self.state.iteration < self.config.iterations:
             self.controls.wait_while_paused()
             if self.controls.stop:
                 return
+            self.obey_controls()
+            if self.watch and self.watch.over():
+                break
             yield self.train()
+        if self.watch and self.watch.trace:
+            yield self.chosen()
 
     def warm_steps(self) -> Iterator[Step]:
         """Move the mapping network near the sketches before training; stopped halfway, it begins again on resume."""
@@ -184,13 +206,14 @@ class Run:
                        progress.done)
         if state.G_ema is not None:
             state.G_ema.load_state_dict(state.G.state_dict())
+        if self.watch:
+            self.watch.begin(state.G_shown)
         self.warm = False
         self.remember()
 
     def train(self) -> Step:
         """One step and its record."""
         state, config = self.state, self.config
-        self.obey_controls()
         sketches = self.terms["sketches"]
         drawn = sketches[state.sketch_order.batch(config.batch, len(sketches))].to(config.device)
         images = state.images.batch(config.batch) if self.terms["l_image"] > 0 else None
@@ -200,15 +223,34 @@ class Run:
             raise self.restore_good(error) from None
         done, state.iteration = state.iteration, state.iteration + 1
         due = config.sample_every and (done % config.sample_every == 0 or state.iteration == config.iterations)
+        if self.watch and state.iteration % self.watch.rule.every == 0:
+            self.watch.look(state.iteration, state.G_shown)
         if state.iteration % config.checkpoint_every == 0:
             self.remember()
-        return Step("train", done, losses, 0, self.shown() if due else None, state.G_shown,
+        return Step("train", done, losses, 0, self.shown(state.G_shown) if due else None, state.G_shown,
                     done=state.iteration / config.iterations)
 
+    def chosen(self) -> Step:
+        """The last step: of all that was looked at, and of what there is now, what to keep."""
+        watch, before = self.watch, self.watch.state_dict()
+        if watch.trace[-1].iteration < self.state.iteration:
+            watch.look(self.state.iteration, self.state.G_shown)
+        kept, G = watch.trace[choose(watch.trace, watch.rule)], watch.chosen()
+        step = Step("chosen", kept.iteration, {"distance": kept.distance, "diversity": kept.diversity}, 0,
+                    self.shown(G) if self.config.sample_every else None, G, verdict(watch.trace, watch.rule), 1.0)
+        watch.load_state_dict(before)  # a run that is resumed with more iterations has not looked here
+        return step
+
+    def new_watch(self) -> Watch | None:
+        """Looks for the sketches in force."""
+        config, state = self.config, self.state
+        return config.stopping and Watch(config.stopping, state.G_base, state.F, self.terms["sketches"],
+                                         trains=state.params_G, draw=lambda F, images: sketch(F, images, config))
+
     @torch.no_grad()
-    def shown(self) -> Tensor:
+    def shown(self, G) -> Tensor:
         """Samples of the same z and the same noise each time: what changes is G."""
-        return self.state.G_shown(self.z_shown, noise_mode="const")
+        return G(self.z_shown, noise_mode="const")
 
     def obey_controls(self) -> None:
         """Take over what was wished for since the last step, and note each change with its iteration."""
@@ -216,13 +258,15 @@ class Run:
             if not same(value, self.terms[name]):
                 self.terms[name] = value
                 self.history.append(dict(iteration=self.state.iteration, name=name, value=value))
+                if name == "sketches":
+                    self.watch = self.new_watch()
 
     # ---- good states, in memory and in the file
 
     def contents(self) -> dict:
         return dict(kind="customize", config=dataclasses.asdict(self.config), state=self.state.state_dict(),
                     terms=dict(self.terms), history=list(self.history), seconds=self.seconds, warm=self.warm,
-                    first_sketches=self.first_sketches)
+                    first_sketches=self.first_sketches, watch=self.watch and self.watch.state_dict())
 
     def remember(self) -> None:
         """Keep the present state as the last good one, unless a parameter has already gone bad."""
@@ -249,6 +293,9 @@ class Run:
         self.terms, self.history = dict(contents["terms"]), list(contents["history"])
         self.seconds, self.warm = contents["seconds"], contents["warm"]
         self.first_sketches = contents["first_sketches"]
+        self.watch = self.new_watch()
+        if self.watch and contents.get("watch"):
+            self.watch.load_state_dict(contents["watch"])
 
 
 def check_resume(contents: dict, path, config: CustomizeConfig, state: TrainingState, sketches: Tensor | None) -> None:

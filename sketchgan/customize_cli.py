@@ -25,6 +25,7 @@ from .judge import load_judge
 from .menagerie import PREDICATES
 from .metrics import sample
 from .sketches import load_sketches
+from .stopping import StoppingRule
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "data" / "weights"
 SHOWN, JUDGED = 32, 256  # samples in the pictures, and for the share in the summary
@@ -44,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--iterations", type=int, help="how many iterations to do in all")
     p.add_argument("--warm-start", action=argparse.BooleanOptionalAction, default=True,
                    help="fit the mapping network to the nearest samples first; without: as published")
+    p.add_argument("--stopping", action=argparse.BooleanOptionalAction, default=True,
+                   help="end when nothing nearer to the sketches comes, and keep the best; without: train on, keep the last")
     p.add_argument("--batch", type=int, default=CustomizeConfig.batch)
     p.add_argument("--lr", type=float, default=CustomizeConfig.lr)
     p.add_argument("--g-lr-factor", type=float, default=CustomizeConfig.g_lr_factor,
@@ -84,7 +87,8 @@ def run(args: argparse.Namespace) -> None:
     config = CustomizeConfig(
         iterations=args.iterations or CustomizeConfig.iterations, batch=args.batch, lr=args.lr,
         g_lr_factor=args.g_lr_factor, l_image=args.l_image, l_weight=args.l_weight, augment=args.augment,
-        warm_start=args.warm_start, seed=args.seed, device=args.device, threads=args.threads, bf16=args.bf16)
+        warm_start=args.warm_start, stopping=StoppingRule() if args.stopping else None, seed=args.seed,
+        device=args.device, threads=args.threads, bf16=args.bf16)
     report = Report(out, G.to(args.device), sketches, args.resume)
     controls = Controls()
     interrupted = signal.signal(signal.SIGINT, lambda *_: setattr(controls, "stop", True))
@@ -114,7 +118,7 @@ def watch(steps, config: CustomizeConfig, minutes: float | None, report: "Report
     for step in steps:
         first_seconds = step.seconds if first_seconds is None else first_seconds
         spent = step.seconds - first_seconds
-        share = max(spent / total if minutes else 0.0, step.done if step.phase == "train" else 0.0)
+        share = max(spent / total if minutes else 0.0, step.done if step.phase != "warm" else 0.0)
         bar.n = round(min(share, 1.0) * total, 3)
         what = step.message or f"iteration {step.iteration + 1}"
         bar.set_postfix_str(", ".join([what, *(f"{k} {v:.2f}" for k, v in step.losses.items())][:4]))
@@ -132,7 +136,8 @@ class Report:
         self.out, self.base, self.G, self.sketches = out, G, G, sketches
         self.before = sample(G, SHOWN, seed=1)
         self.rows = self.read_log() if resumed else []
-        self.shown_at, self.seconds, self.iteration = 0.0, 0.0, 0
+        self.shown_at, self.seconds, self.kept = 0.0, 0.0, ""
+        self.iteration = int(self.rows[-1]["iteration"]) + 1 if self.rows else 0
         self.picture("sketches.png", plotting.sketch_sheet(sketches))
         self.picture("before.png", plotting.image_grid(self.before, 8, 2))
 
@@ -142,6 +147,8 @@ class Report:
         if step.phase == "train":
             self.iteration = step.iteration + 1
             self.rows.append({"iteration": step.iteration, "seconds": round(step.seconds, 3), **step.losses})
+        elif step.phase == "chosen":
+            self.kept = f"; {step.message}"
         if time.monotonic() - self.shown_at < REFRESH and not (step.phase == "warm" and step.done == 1):
             return
         self.shown_at = time.monotonic()
@@ -165,7 +172,7 @@ class Report:
         task = Path(args.sketches[0]).stem
         warm = "warm start and " if args.warm_start else ""
         line = (f"{task}: {args.base} with {len(self.sketches)} sketches, {warm}{self.iteration} iterations in "
-                f"{self.seconds:.0f} s on {args.device}{self.shares(task)}")
+                f"{self.seconds:.0f} s on {args.device}{self.kept}{self.shares(task)}")
         checkpoints.write_atomically(self.out / "summary.txt", f"{line}\n".encode())
         print(f"{line}\nLook at {self.out / 'grid.png'}; your GAN is {self.out / 'customized.safetensors'}")
 

@@ -5,27 +5,25 @@ has sketches gets the last iterate, which can be far worse (37 against 20 for on
 
     distance    mean chamfer distance of F(G(z)) to the nearest sketch: small when the samples obey
     diversity   spread of colours over samples, relative to the base GAN's: falls when G forgets how to vary
-    overfit     how much better D_sketch likes the sketches it learns from than sketches kept from it
+    overfit     how much better D_sketch likes the sketches it learns from than sketches kept from it, where there are any
 
 The rule: of all looks that kept enough diversity while D_sketch was not overfitted, the nearest to the sketches; and as
-distances are measured on a few hundred samples, the earliest that is not clearly farther (within one standard
-error, Breiman et al. 1984, section 3.4.3). Stop when nothing nearer has come for a while.
+distances are measured on a few hundred samples, a later look takes the place of an earlier one only if it is clearly
+nearer, by one standard error (after Breiman et al. 1984, section 3.4.3). Stop when nothing nearer has come for a while.
 
-    watch = Watch(StoppingRule(), G, F, sketches)
-    for step in watch.over(customize(G, D, F, sketches)):
-        ...
-    mine = watch.chosen()
+`customize` looks by itself; `CustomizeConfig(stopping=None)` trains to the end without, as published.
 """
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
 
+from .chamfer import chamfer
 from .metrics import color_spread, sample
-from .sketches import chamfer, sketch_of
+from .training_state import frozen_sketcher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +37,12 @@ class StoppingRule:
     patience: int = 8        # looks without a nearer one, after which training is over
     truncate: float = 1 / 6  # distances beyond this share of the side count as this, as in warmstart.py
     seed: int = 17           # of z and noise
+
+    def __post_init__(self):
+        for name, least in (("every", 1), ("samples", 2), ("patience", 1), ("truncate", 1e-3)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name}={getattr(self, name)} of the StoppingRule must be at least {least}. "
+                                 f"CustomizeConfig(stopping=None) does without looks.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,18 +62,23 @@ def accepted(look: Look, rule: StoppingRule) -> bool:
     return look.diversity >= rule.keep and (look.overfit is None or look.overfit <= rule.overfit)
 
 
+def better(look: Look, kept: Look, rule: StoppingRule) -> bool:
+    """Whether a look takes the place of an earlier one that was kept until now."""
+    if not accepted(kept, rule):
+        return accepted(look, rule) or look.diversity > kept.diversity
+    return accepted(look, rule) and look.distance + look.error < kept.distance
+
+
 def choose(trace: list[Look], rule: StoppingRule) -> int:
-    """Which look to keep, as an index into the trace; with none accepted, the most diverse one."""
+    """Which look to keep, as an index into the trace; with none accepted, the most diverse one.
+
+    Whatever comes later, only the look that is chosen now can lose to it: nothing else needs to be remembered.
+    """
     if not trace:
         raise ValueError("There is nothing to choose from: the trace holds no look.")
-    good = [i for i, look in enumerate(trace) if accepted(look, rule)]
-    if not good:
-        return max(range(len(trace)), key=lambda i: trace[i].diversity)
-    kept = best = good[0]
-    for i in good:  # one after the other, so that a longer trace never brings back what a shorter one let go
-        best = min(best, i, key=lambda j: trace[j].distance)
-        limit = trace[best].distance + trace[best].error
-        kept = next(j for j in good if kept <= j <= i and (trace[j].distance <= limit or j == best))
+    kept = 0
+    for i, look in enumerate(trace):
+        kept = i if better(look, trace[kept], rule) else kept
     return kept
 
 
@@ -80,10 +89,14 @@ def is_over(trace: list[Look], rule: StoppingRule) -> bool:
     return len(trace) - 1 - best >= rule.patience
 
 
-def keep_back(sketches: Tensor) -> tuple[Tensor, Tensor]:
-    """Sketches [S, 1, R, R] to train with, and every fifth one to judge overfitting by: none of fewer than five."""
-    held = torch.arange(len(sketches)) % 5 == 4
-    return sketches[~held], sketches[held]
+def verdict(trace: list[Look], rule: StoppingRule) -> str:
+    """What is kept and why, as a line for people."""
+    kept, last = trace[choose(trace, rule)], trace[-1].iteration
+    if not accepted(kept, rule):
+        return f"kept iteration {kept.iteration} of {last}: everywhere too much variety was lost, least of it there"
+    if kept.iteration == last:
+        return f"kept iteration {last}, the last: nothing before was as near to the sketches"
+    return f"kept iteration {kept.iteration} of {last}: nothing as varied came clearly nearer to the sketches afterwards"
 
 
 @torch.no_grad()
@@ -101,50 +114,81 @@ def overfitting(D: nn.Module, taught: Tensor, held_out: Tensor, generated: Tenso
 class Watch:
     """Looks at a generator while it is customised, and keeps what may be chosen in the end.
 
-    G: the original generator. F: photograph to sketch. sketches: those it is customised with [S, 1, R, R]. held_out:
-    sketches kept from it, [K, 1, R, R]. Attributes: trace, the looks so far, the first of them at the base.
+    G: the original generator. F: photograph to sketch; its running statistics are used, so that no distance depends on a
+    batch. sketches: those it is customised with [S, 1, R, R]. held_out: sketches kept from it, [K, 1, R, R].
+    trains: names of the parameters that change, all without it. draw: (F, images) -> sketches, where not F(images).
+    Attributes: trace, the looks so far. Nothing is measured before the first of them.
     """
 
-    def __init__(self, rule: StoppingRule, G: nn.Module, F: nn.Module, sketches: Tensor, held_out: Tensor | None = None):
-        self.rule, self.F, self.sketches, self.held_out = rule, F, sketches, held_out
+    def __init__(self, rule: StoppingRule, G: nn.Module, F: nn.Module, sketches: Tensor, held_out: Tensor | None = None,
+                 trains: Collection[str] | None = None, draw: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__):
+        self.rule, self.G, self.F = rule, G, frozen_sketcher(F, batch_stats=False)
+        self.sketches, self.held_out, self.trains, self.draw = sketches, held_out, trains, draw
         self.trace: list[Look] = []
-        self.kept: dict[int, nn.Module] = {}
-        self.spread = max(color_spread(self.samples(G)), 1e-9)
-        self.look(0, G)
+        self.kept: dict[str, Tensor] = {}          # the trained parameters of the chosen look
+        self.start: dict[str, Tensor] | None = None
+        self.spread: float | None = None           # of the base's colours
+
+    def weights(self, G: nn.Module) -> dict[str, Tensor]:
+        """Copies, on the CPU, of what trains in G."""
+        return {name: p.detach().to("cpu", copy=True) for name, p in G.named_parameters()
+                if self.trains is None or name in self.trains}
+
+    def generator(self, weights: dict[str, Tensor]) -> nn.Module:
+        """The original with these weights; it shares nothing with any other."""
+        G = copy.deepcopy(self.G)
+        G.load_state_dict(weights, strict=False)
+        return G
+
+    def begin(self, G: nn.Module) -> None:
+        """G as it is before training, such as after a warm start, is a candidate too; looked at with the first look."""
+        self.start = self.weights(G)
+
+    def look(self, iteration: int, G: nn.Module, D_sketch: nn.Module | None = None) -> Look:
+        """Measure G as it is after `iteration` steps, with its D_sketch where there is one, and keep it if it is better."""
+        if self.spread is None:
+            self.spread = max(color_spread(self.samples(self.G)), 1e-9)
+        if self.start is not None:
+            start, self.start = self.generator(self.start), None
+            self.look(0, start)
+        self.trace.append(self.measure(iteration, G, D_sketch))
+        if choose(self.trace, self.rule) == len(self.trace) - 1:
+            self.kept = self.weights(G)
+        return self.trace[-1]
 
     def samples(self, G: nn.Module) -> Tensor:
-        """The same z and the same noise in every look."""
+        """Always of the same z and the same noise, from a stream of their own: training draws what it would without."""
         return sample(G, self.rule.samples, self.rule.seed)
 
     @torch.no_grad()
-    def look(self, iteration: int, G: nn.Module, D_sketch: nn.Module | None = None) -> Look:
-        """Measure G as it is after `iteration` steps, with its D_sketch where there is one, and remember it."""
-        images = self.samples(G)
-        drawn = sketch_of(images.to(next(self.F.parameters()).device), self.F).cpu()
-        limit = self.rule.truncate * images.shape[-1]
-        distances = chamfer(drawn, self.sketches.cpu(), limit).amin(1)
+    def measure(self, iteration: int, G: nn.Module, D_sketch: nn.Module | None) -> Look:
+        images, device = self.samples(G), next(self.F.parameters()).device
+        drawn = torch.cat([self.draw(self.F, part.to(device)) for part in images.split(64)])
+        limit, sketches = self.rule.truncate * images.shape[-1], self.sketches.to(device)
+        distances = torch.cat([chamfer(part, sketches, limit).amin(1) for part in drawn.split(64)])
         overfit = None
         if D_sketch is not None and self.held_out is not None and len(self.held_out):
             overfit = overfitting(D_sketch, self.sketches, self.held_out, drawn)
-        self.trace.append(Look(iteration, distances.mean().item(), (distances.std() / len(distances) ** 0.5).item(),
-                               color_spread(images) / self.spread, overfit))
-        # As the trace grows the choice moves on or stays, never back (`choose`): whatever lies before it can go.
-        self.kept[len(self.trace) - 1] = copy.deepcopy(G)
-        best = choose(self.trace, self.rule)
-        if accepted(self.trace[best], self.rule):
-            self.kept = {i: network for i, network in self.kept.items() if i >= best}
-        return self.trace[-1]
+        error = distances.std() / len(distances) ** 0.5
+        return Look(iteration, distances.mean().item(), error.item(), color_spread(images) / self.spread, overfit)
+
+    def over(self) -> bool:
+        """Whether training has gone on for long enough."""
+        return bool(self.trace) and is_over(self.trace, self.rule)
 
     def chosen(self) -> nn.Module:
-        """The generator to keep."""
-        return self.kept[choose(self.trace, self.rule)]
+        """The generator to keep; a copy."""
+        return self.generator(self.kept)
 
-    def over(self, steps: Iterator) -> Iterator:
-        """The steps of a customisation, looked at every `rule.every` iterations, until the rule says that it is over."""
-        for step in steps:
-            yield step
-            if step.phase == "train" and (step.iteration + 1) % self.rule.every == 0:
-                self.look(step.iteration + 1, step.G)
-                if is_over(self.trace, self.rule):
-                    steps.close()
-                    return
+    # ---- for checkpoints
+
+    def state_dict(self) -> dict:
+        """What a resumed run must know to choose what an unbroken one would."""
+        return dict(rule=dataclasses.asdict(self.rule), trace=[dataclasses.asdict(look) for look in self.trace],
+                    kept=dict(self.kept), start=self.start, spread=self.spread)
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a state_dict; looks by another rule cannot be compared with ours, and are forgotten."""
+        if state["rule"] == dataclasses.asdict(self.rule):
+            self.trace = [Look(**look) for look in state["trace"]]
+            self.kept, self.start, self.spread = dict(state["kept"]), state["start"], state["spread"]

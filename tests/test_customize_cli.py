@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sketchgan import checkpoints
+from sketchgan import checkpoints, customize_cli
 from sketchgan.customize_cli import main
 from sketchgan.photosketch import PhotoSketch
+from sketchgan.stopping import Look, StoppingRule, Watch
 from sketchgan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 4, 8: 4}
@@ -69,6 +70,29 @@ def test_command_stops_when_the_minutes_are_over(files):
     main(arguments(files, "--minutes", 0.0005))
     state = checkpoints.load_training(files / "out" / "training.pt")["state"]
     assert 1 <= state["iteration"] < 75_001
+
+
+@pytest.mark.parametrize("more, kept", [([], 2), (["--no-stopping"], 4)])
+def test_command_draws_from_the_chosen_generator_and_says_which(files, monkeypatch, capsys, more, kept):
+    monkeypatch.setattr(customize_cli, "StoppingRule", lambda: StoppingRule(every=2))
+    monkeypatch.setattr(Watch, "measure", lambda watch, i, G, D: Look(i, {2: 1.0}.get(i, 2.0), 0.1, 1.0))
+    weights = {}
+    real = customize_cli.customize
+
+    def spied(*args):
+        for step in real(*args):
+            if step.phase == "train":
+                weights[step.iteration + 1] = {name: value.clone() for name, value in step.G.state_dict().items()}
+            yield step
+
+    monkeypatch.setattr(customize_cli, "customize", spied)
+    main(arguments(files, "--iterations", 4, *more))
+    G = checkpoints.load_generator(files / "out" / "customized.safetensors").state_dict()
+    assert all(torch.equal(G[name], weights[kept][name]) for name in G)
+    assert not all(torch.equal(G[name], weights[6 - kept][name]) for name in G)
+    summary = (files / "out" / "summary.txt").read_text()
+    assert "4 iterations" in summary and ("kept iteration 2 of 4" in summary) == (not more)
+    assert (files / "out" / "after.png").is_file() and summary.strip() in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("more, words", [
