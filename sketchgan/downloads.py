@@ -84,14 +84,13 @@ def _check_head(head: bytes, kind: str) -> None:
 
 
 def download(urls: Sequence[str], path: Path, kind: str = "", size: int | None = None, digest: str | None = None,
-             progress: bool = True, timeout: float | None = None) -> dict:
+             progress: bool = True) -> dict:
     """Fetch `path` from the first of `urls` that gives it; a partial file `path`.part is gone on with.
 
     Args:
         urls: http or https addresses of the same file, tried in order.
         kind: what it must begin like, a key of MAGIC.
         size, digest: its bytes and its sha256 in hexadecimal, where known.
-        timeout: seconds after which a silent connection has stalled.
     Returns:
         {url, size, sha256} of what came.
     Raises:
@@ -101,7 +100,7 @@ def download(urls: Sequence[str], path: Path, kind: str = "", size: int | None =
     path.parent.mkdir(parents=True, exist_ok=True)
     began, failures = _read(note).get("url"), []
     for url in sorted(urls, key=lambda url: url != began):       # the mirror that has given a part goes on
-        transfer = _Transfer(url, partial, note, kind, size, digest, timeout or TIMEOUT)
+        transfer = _Transfer(url, partial, note, kind, size, digest)
         try:
             with tqdm(desc=path.name, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
                 transfer.run(bar)
@@ -131,11 +130,10 @@ def _read(note: Path) -> dict:
 class _Transfer:
     """One address and the partial file: `run` returns when all of it has arrived."""
 
-    def __init__(self, url: str, partial: Path, note: Path, kind: str, size: int | None, digest: str | None, timeout: float):
+    def __init__(self, url: str, partial: Path, note: Path, kind: str, size: int | None, digest: str | None):
         if urlsplit(url).scheme not in ("http", "https"):
             raise _Local(f"{url} is no http or https address")
-        self.url, self.partial, self.note, self.timeout = url, partial, note, timeout
-        self.kind, self.size, self.digest = kind, size, digest
+        self.url, self.partial, self.note, self.kind, self.size, self.digest = url, partial, note, kind, size, digest
         self.opener = urllib.request.build_opener(_Redirects)
 
     def have(self) -> int:
@@ -184,7 +182,7 @@ class _Transfer:
         headers = {"User-Agent": "sketchgan", "Accept-Encoding": "identity"}
         if have:
             headers |= {"Range": f"bytes={have}-"} | ({"If-Range": self.validator()} if self.validator() else {})
-        with self.opener.open(urllib.request.Request(self.url, headers=headers), timeout=self.timeout) as response:
+        with self.opener.open(urllib.request.Request(self.url, headers=headers), timeout=TIMEOUT) as response:
             start, total = self.accept(response, have, old)
             head = response.read(512)
             if start == 0:
@@ -231,9 +229,9 @@ class _Transfer:
                 self.put(file, block)
                 bar.update(len(block))
                 since += len(block)
-                if time.monotonic() - mark > self.timeout:
-                    if since < 1024 * self.timeout:
-                        raise TimeoutError(f"the connection stalled: {since:,} bytes in {self.timeout:g} s")
+                if time.monotonic() - mark > TIMEOUT:
+                    if since < 1024 * TIMEOUT:
+                        raise TimeoutError(f"the connection stalled: {since:,} bytes in {TIMEOUT:g} s")
                     mark, since = time.monotonic(), 0
                 block = response.read1(1 << 16)
             os.fsync(file.fileno())

@@ -166,11 +166,9 @@ def fetch(name: str, progress: bool = True) -> Path:
     return item.result
 
 
-def find_data(name: str, download: bool = False) -> Path:
-    """The folder `name` ('hands', 'quickdraw', or a download): below SKETCHGAN_DATA first, else in the cache.
+def find_data(name: str) -> Path:
+    """The folder `name` ('hands', 'quickdraw', or a download): below SKETCHGAN_DATA first, else in the cache; nothing is fetched.
 
-    Args:
-        download: fetch what is missing. Without it nothing is, so that notebooks and tests never start a download unasked.
     Raises:
         FileNotFoundError: if it is nowhere, saying how to get it.
     """
@@ -178,9 +176,6 @@ def find_data(name: str, download: bool = False) -> Path:
     if root and (Path(root) / name).is_dir():
         return Path(root) / name
     items = [item for item in ITEMS.values() if name in (item.name, item.group)] or [_item(name)]
-    if download:
-        for item in items:
-            fetch(item.name)
     if all(item.result.exists() for item in items):
         return items[0].result if items[0].name == name else items[0].place.parent
     commands = "; ".join(f"python -m sketchgan.hub fetch {item.name}" for item in items)

@@ -110,8 +110,7 @@ def test_data_is_found_in_the_users_folder_first_and_never_fetched_unasked(offer
     with pytest.raises(FileNotFoundError, match="(?s)photos is neither in SKETCHGAN_DATA .not set. nor in the cache.*hub fetch photos"):
         hub.find_data("photos")
     assert not calls
-    cached = hub.find_data("photos", download=True)
-    assert cached == hub.find_data("photos") and len(calls) == 1
+    assert hub.fetch("photos", progress=False) == hub.find_data("photos") and len(calls) == 1
     (tmp_path / "mine" / "photos").mkdir(parents=True)
     monkeypatch.setenv("SKETCHGAN_DATA", str(tmp_path / "mine"))
     assert hub.find_data("photos") == tmp_path / "mine" / "photos"
@@ -127,7 +126,8 @@ def test_a_group_is_one_folder(offer, monkeypatch):
     assert hub.find_data("words-a").name == "a.ndjson"
     with pytest.raises(FileNotFoundError, match="fetch words-a; python -m sketchgan.hub fetch words-b"):
         hub.find_data("words")
-    assert sorted(p.name for p in hub.find_data("words", download=True).glob("*.ndjson")) == ["a.ndjson", "b.ndjson"]
+    hub.fetch("words-b", progress=False)
+    assert sorted(p.name for p in hub.find_data("words").glob("*.ndjson")) == ["a.ndjson", "b.ndjson"]
 
 
 def test_a_second_process_waits(tmp_path):
