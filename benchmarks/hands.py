@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from _results import RESULTS, ROOT, WEIGHTS, machine, read, show, write
 
-from sketchgan import checkpoints, datasets, hub, metrics
+from sketchgan import checkpoints, datasets, hub, metrics, plotting
 from sketchgan.customize import CustomizeConfig, customize
 from sketchgan.judge import load_judge
 from sketchgan.photo_judge import predicate_of
@@ -71,7 +71,7 @@ def run(task: str, args, networks: tuple, data: tuple, rows: list[dict]) -> None
     (G, D, F, judge), (taught, held_out) = networks, data
     pose, kind = TASKS[task]
     drawn = sketches(kind, pose, held_out, F, G.resolution)
-    config = replace(CustomizeConfig(warm_start=True), seed=args.seed, threads=args.threads, sample_every=0)
+    config = replace(CustomizeConfig(warm_start=True, stopping=None), seed=args.seed, threads=args.threads, sample_every=0)
     began, warm = time.monotonic(), None
 
     def add(method: str, seconds: float, G) -> None:
@@ -100,7 +100,7 @@ def picture(G) -> None:
     for task in PICTURED:
         if (path := ROOT / "outputs" / "hands" / f"{task}.safetensors").is_file():
             rows.append(metrics.sample(checkpoints.load_generator(path), 12, seed=5))
-    tiled = datasets.tile(torch.cat(rows), 12)
+    tiled = plotting.image_grid(torch.cat(rows), 12, gap=0)
     tiled.resize((tiled.width * 2, tiled.height * 2)).save(PICTURE, quality=88)
     print(f"{PICTURE.relative_to(ROOT)}: base, then {', '.join(PICTURED)}")
 

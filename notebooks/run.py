@@ -2,6 +2,7 @@
 
     python notebooks/run.py                           every notebook
     python notebooks/run.py 00_quickstart.ipynb       some
+    python notebooks/run.py --tables                  only the cells that print what benchmarks/results/ holds, after it changed
 
 A notebook that fails is left as it was. What a reader on GitHub cannot use is not saved: live widgets, which are dead
 in a file, and the widgets' state. `make notebooks` calls this.
@@ -31,11 +32,16 @@ def readable(notebook):
     return notebook
 
 
-def run(path: Path, minutes: float) -> str:
-    """Executes one notebook in its own folder, saves it, and returns a line for the table of costs."""
+def run(path: Path, minutes: float, only: set[str] | None = None) -> str:
+    """Executes one notebook in its own folder, saves it, and returns a line for the table of costs.
+
+    only: tags of the cells to run; the outputs of all others stay.
+    """
     notebook = nbformat.read(path, as_version=4)
     began = time.monotonic()
-    NotebookClient(notebook, timeout=60 * minutes, kernel_name='python3',
+    cells = notebook.cells if only is None else [cell for cell in notebook.cells if only & set(cell.metadata.get('tags', []))]
+    part = nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)    # the same cells: outputs land in the notebook
+    NotebookClient(part, timeout=60 * minutes, kernel_name='python3',
                    resources={'metadata': {'path': str(path.parent)}}).execute()
     text = nbformat.writes(readable(notebook)).rstrip('\n') + '\n'
     size = len(text.encode('utf-8'))
@@ -53,10 +59,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('notebooks', nargs='*', type=Path, help='default: every notebook in this folder')
     parser.add_argument('--minutes', type=float, default=30, help='most minutes for one cell')
+    parser.add_argument('--tables', action='store_true', help='only the cells whose outputs the tests check')
     options = parser.parse_args()
     os.environ.pop('SKETCHGAN_FAST', None)                      # a small run must never become the committed one
     for path in options.notebooks or sorted(HERE.glob('[0-9][0-9]_*.ipynb')):
-        print(run(path.resolve(), options.minutes), flush=True)
+        print(run(path.resolve(), options.minutes, {'imports', 'nbval-check-output'} if options.tables else None), flush=True)
 
 
 if __name__ == '__main__':

@@ -302,10 +302,11 @@ def check_resume(contents: dict, path, config: CustomizeConfig, state: TrainingS
     """Raise ValueError, saying what to do, if a checkpoint cannot be continued with what was given."""
     if contents.get("kind") != "customize":
         raise ValueError(f"{path} is no checkpoint of customize(). Give the file that was its checkpoint=.")
-    theirs, ours = contents["config"], dataclasses.asdict(config)
-    differing = [k for k in ours if k not in FREE_FIELDS and theirs.get(k) != ours[k]]
+    ours = dataclasses.asdict(config)
+    theirs = dataclasses.asdict(CustomizeConfig()) | contents["config"]  # a field younger than the checkpoint: as it was before it
+    differing = [k for k in ours if k not in FREE_FIELDS and theirs[k] != ours[k]]
     if differing:
-        changes = ", ".join(f"{k}: {theirs.get(k)} there, {ours[k]} here" for k in differing)
+        changes = ", ".join(f"{k}: {theirs[k]} there, {ours[k]} here" for k in differing)
         raise ValueError(f"{path} was made with another recipe ({changes}). Resume with its own; sketches, l_image, "
                          f"l_weight and augment may change through Controls. Or begin anew, without resume.")
     if sketches is not None and not same(sketches, contents["first_sketches"]):

@@ -1,0 +1,71 @@
+"""The tables of results in the README, made from the CSV files beside this program, so that no figure is typed by hand.
+
+    python benchmarks/readme_tables.py            # print them
+    python benchmarks/readme_tables.py --write    # put them into README.md, between their marks
+
+A mark looks like `<!-- results: NAME -->`, and its table ends at the next `<!-- end -->`. A test compares them with the CSV.
+"""
+import re
+import sys
+
+from _results import RESULTS, ROOT, read
+
+from sketchgan import ablation_table, tables
+from sketchgan.ablation_tasks import TASKS
+from sketchgan.ablations import ROWS, Budget
+from sketchgan.checkpoints import write_atomically
+
+README = ROOT / "README.md"
+MARK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.S)
+METHODS = {"base": "base", "warm start": "warm start alone", "adversarial": "the published recipe alone", "both": "warm start, then the published recipe"}
+KINDS = {"drawn": "drawn", "contour": "contours", "none": ""}
+HANDS = {"open_contour": "open hand, five contours", "open_drawn": "open hand, five human drawings", "open_middle": "the same drawings, in the middle of the page",
+         "one_contour": "one finger, five contours", "two_contour": "two fingers, five contours"}
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def curves(task: str) -> list[dict]:
+    """What five sketches did to a base of Menagerie, one line for each method and time."""
+    return [{"generator": METHODS[row["method"]], "sketches": KINDS[row["sketches"]], "D_image learns from": "" if row["images"] == "none" else row["images"],
+             "seed": row["seed"], "seconds of work": round(row["seconds"]), "share in the pose": percent(row["share"]),
+             "spread of mean colours, of the base's": f"{row['relative_color']:.2f}", "recall, of the base's": f"{row['relative_recall']:.2f}",
+             "command": "`python benchmarks/customise_curves.py`"} for row in read(RESULTS / "customise_curves.csv") if row["task"] == task]
+
+
+def hands() -> list[dict]:
+    """What five sketches did to the base of hands."""
+    return [{"sketches": HANDS[row["task"]], "generator": METHODS[row["method"]], "seconds of work": row["seconds"], "share in the pose": percent(row["share"]),
+             "95 %": f"{percent(row['low'])} to {percent(row['high'])}", "distance, median": f"{row['nearest_median']:.1f}",
+             "command": "`python benchmarks/hands.py --seconds 90`"} for row in read(RESULTS / "hands.csv") if row["task"] in HANDS]
+
+
+def ablations() -> list[dict]:
+    """The ablation table, short: of each task the Frechet distance and the share, means over seeds."""
+    rows = ablation_table.current(read(RESULTS / "ablations.csv"), Budget().iterations)
+    lines = []
+    for row in ROWS:
+        line = {"row": row.name}
+        for task in TASKS:
+            runs = [r for r in ablation_table.final(rows) if r["task"] == task and r["row"] == row.name]
+            mean = lambda name: sum(r[name] for r in runs) / len(runs)
+            line[task.replace("_", " ")] = f"{mean('frechet'):.1f}, {mean('share'):.0%} ({len(runs)})" if runs else "not run"
+        lines.append(line | {"command": f"`python -m sketchgan.ablations --only \"{row.name}\"`"})
+    return lines
+
+
+TABLES = {"horse_on_a_side": lambda: curves("horse_on_a_side"), "standing_cat": lambda: curves("standing_cat"), "hands": hands, "ablations": ablations}
+
+
+def filled(page: str) -> str:
+    """The page with the table of each mark made anew."""
+    return MARK.sub(lambda found: f"{found[1]}{tables.markdown(TABLES[found[2]]())}\n{found[3]}", page)
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv[1:]:
+        write_atomically(README, filled(README.read_text(encoding="utf-8")).encode())
+    for name, table in TABLES.items():
+        print(f"{name}\n{tables.markdown(table())}\n")
