@@ -13,7 +13,7 @@ our JSON and in NVIDIA's modules; the two layouts between have no place for it, 
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from . import nvidia
 from .photosketch import PhotoSketch
 from .pickles import CheckpointError, Record
-from .stored_tensors import LEGACY_MAGIC, StoredTensor, open_safetensors, open_torch, read_all
+from .stored_tensors import LEGACY_MAGIC, Network, StoredTensor, open_safetensors, open_torch, read_all
 from .stylegan2 import Discriminator, Generator
 
 # Section of a file -> what it holds.
@@ -34,19 +34,6 @@ LOOKS_LIKE = {b"<": "a web page, so the download went wrong: fetch it again, in 
               b"version https://git-lfs": "a pointer of git-lfs: run git lfs pull, or download the file itself",
               b"\x1f\x8b": "a gzip archive: unpack it", b"\x89HDF": "an HDF5 file, of Keras perhaps: look for a PyTorch one",
               b"Rar!": "a RAR archive: unpack it", b"7z\xbc\xaf": "a 7z archive: unpack it", b"{": "text"}
-
-
-@dataclasses.dataclass
-class Network:
-    """One network of a file, before its tensors are read.
-
-    tensors: under our names.  config: the arguments of the class that tensors do not tell.  changes: what to do with a
-    tensor once it is read.  w_avg: the mean latent, of a generator that has one.
-    """
-    tensors: dict[str, StoredTensor]
-    config: dict = dataclasses.field(default_factory=dict)
-    changes: dict[str, Callable[[Tensor], Tensor]] = dataclasses.field(default_factory=dict)
-    w_avg: StoredTensor | None = None
 
 
 @dataclasses.dataclass
@@ -66,7 +53,7 @@ class Contents:
         if self.networks:
             held = " and ".join(dict.fromkeys(SECTIONS[name] for name in self.networks))
             raise CheckpointError(f"{self.path} holds {held}, and not {asked}; pass the file that does")
-        names = [str(name)[:60] for name in list(self.tensors)[:3]]
+        names = [name[:60] for name in list(self.tensors)[:3]]
         raise CheckpointError(f"{self.path} is not {asked} in a layout known here: it has {len(self.tensors)} tensors "
                               f"({', '.join(names)}{', ...' if len(self.tensors) > 3 else ''}); check that this is the file "
                               f"you meant")
@@ -187,16 +174,9 @@ def _bare(tensors: dict[str, StoredTensor]) -> dict[str, Network]:
 
 
 def _nvidia(path: Path) -> Contents:
-    networks, flat = {}, {}
-    for name, module in nvidia.open_pickle(path).items():
-        section = {"G_ema": "g_ema", "G": "g", "D": "d"}[name]
-        if section == "d":
-            tensors, changes, config = nvidia.discriminator(module, path)
-            networks[section] = Network(tensors, config, changes)
-        else:
-            tensors, changes, config, w_avg = nvidia.generator(module, path)
-            networks[section] = Network(tensors, config, changes, w_avg)
-        flat |= {f"{section}.{key}": tensor for key, tensor in tensors.items()}
+    networks = {name.lower(): (nvidia.discriminator if name == "D" else nvidia.generator)(module, path)
+                for name, module in nvidia.open_pickle(path).items()}
+    flat = {f"{section}.{key}": t for section, network in networks.items() for key, t in network.tensors.items()}
     return Contents(path, networks, flat, {})
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from .pickles import Blob, CheckpointError, Record, Window, unpickle
-from .stored_tensors import Storage, StoredTensor, find_tensors, open_legacy, storage_finder
+from .stored_tensors import Network, Storage, StoredTensor, find_tensors, open_legacy, storage_finder
 from .stylegan2 import LR_MUL_MAPPING
 
 MODULE = "torch_utils.persistence._reconstruct_persistent_obj"
@@ -88,13 +88,8 @@ def _dict(item) -> dict:
 # ---------------------------------------------------------------------------------------------------------------------
 # Generator
 
-def generator(module: Record, path) -> tuple[dict[str, StoredTensor], dict[str, Callable], dict, StoredTensor | None]:
-    """Names of ours for the tensors of a pickled generator.
-
-    Returns:
-        tensors under our names; for some, the function that turns the stored tensor into ours; the arguments of
-        `Generator` that tensors do not tell; the mean of w, or None.
-    """
+def generator(module: Record, path) -> Network:
+    """A pickled generator under our names; raises CheckpointError for one that ours cannot be."""
     stored, attributes = flatten(module, path)
     synthesis = attributes.get("synthesis", {})
     if any(re.match(r"synthesis\.(L\d+_|input$)", name) for name in attributes):
@@ -109,41 +104,38 @@ def generator(module: Record, path) -> tuple[dict[str, StoredTensor], dict[str, 
     for key, tensor in stored.items():
         name, change = _generator_name(key)
         if name:
-            tensors[name], changes[name] = tensor, change
+            tensors[name] = tensor
+            changes |= {name: change} if change else {}
     clamp = _conv_clamp(attributes, r"synthesis\.b\d+\.(conv\d|torgb)", path)
-    return tensors, changes, dict(conv_clamp=clamp), stored.get("mapping.w_avg")
+    return Network(tensors, dict(conv_clamp=clamp), changes, stored.get("mapping.w_avg"))
 
 
 LAYER = {"weight": "conv.weight", "affine.weight": "conv.modulation.weight", "affine.bias": "conv.modulation.bias",
          "bias": "activate.bias", "noise_strength": "noise.weight", "resample_filter": "conv.blur.kernel"}
 
 
-def _generator_name(key: str) -> tuple[str | None, Callable]:
-    """Our name of a tensor of the generator, None for what we do not keep, and how to change it."""
+def _generator_name(key: str) -> tuple[str | None, Callable | None]:
+    """Our name of a tensor of the generator, None for what we do not keep, and how to change it, if at all."""
     if match := re.fullmatch(r"mapping\.fc(\d+)\.(weight|bias)", key):
-        return f"style.{int(match[1]) + 1}.{match[2]}", _same
+        return f"style.{int(match[1]) + 1}.{match[2]}", None
     if key == "synthesis.b4.const":
         return "input.input", lambda t: t[None]
     match = re.fullmatch(r"synthesis\.b(\d+)\.(?:(conv0|conv1|torgb)\.)?(.+)", key)
     if not match or int(match[1]) not in SIZES:
-        return (None if key == "mapping.w_avg" else key), _same
+        return (None if key == "mapping.w_avg" else key), None
     j, layer, part = SIZES.index(int(match[1])) - 1, match[2], match[3]  # j: our number of the block, -1 at 4 px
     if layer is None:  # the block's own filter upsamples the picture
         return (f"to_rgbs.{j}.upsample.kernel" if j >= 0 and part == "resample_filter" else None), _times_4
     if layer == "torgb":
         owner = "to_rgb1" if j < 0 else f"to_rgbs.{j}"
-        return f"{owner}.{'bias' if part == 'bias' else LAYER.get(part, part)}", CHANGES.get(f"rgb {part}", _same)
+        return f"{owner}.{'bias' if part == 'bias' else LAYER.get(part, part)}", CHANGES.get(f"rgb {part}")
     number = 2 * j + (layer == "conv1")
     if part == "noise_const":
         return f"noises.noise_{number + 1}", lambda t: t[None, None]
     if part == "resample_filter" and layer == "conv1":
-        return None, _same
+        return None, None
     owner = "conv1" if j < 0 else f"convs.{number}"
-    return f"{owner}.{LAYER.get(part, part)}", CHANGES.get(f"{layer} {part}", _same)
-
-
-def _same(t: Tensor) -> Tensor:
-    return t
+    return f"{owner}.{LAYER.get(part, part)}", CHANGES.get(f"{layer} {part}")
 
 
 def _times_4(t: Tensor) -> Tensor:
@@ -159,8 +151,8 @@ CHANGES = {"conv0 weight": lambda t: t[None], "conv1 weight": lambda t: t[None],
 # ---------------------------------------------------------------------------------------------------------------------
 # Discriminator
 
-def discriminator(module: Record, path) -> tuple[dict[str, StoredTensor], dict[str, Callable], dict]:
-    """Names of ours for the tensors of a pickled discriminator; returns like `generator`, without a mean of w."""
+def discriminator(module: Record, path) -> Network:
+    """A pickled discriminator under our names; raises like `generator`."""
     stored, attributes = flatten(module, path)
     epilogue = attributes.get("b4.mbstd", {})
     root = attributes[""]
@@ -168,15 +160,12 @@ def discriminator(module: Record, path) -> tuple[dict[str, StoredTensor], dict[s
              mbstd_num_channels=(epilogue.get("num_channels", 1), 1))
     _check_layers(attributes, "resnet", path)
     blocks = sorted((int(m[1]) for name in attributes if (m := re.fullmatch(r"b(\d+)", name))), reverse=True)
-    tensors = {}
-    for key, tensor in stored.items():
-        if name := _discriminator_name(key, blocks):
-            tensors[name] = tensor
+    tensors = {name: tensor for key, tensor in stored.items() if (name := _discriminator_name(key, blocks))}
     group = epilogue.get("group_size", 4)
     if group is not None and (type(group) is not int or group < 1):
         raise CheckpointError(f"{path}: the group of the minibatch standard deviation is {str(group)[:40]}; the file is damaged")
     clamp = _conv_clamp(attributes, r"b\d+\.(fromrgb|conv\d?)", path)
-    return tensors, {}, dict(conv_clamp=clamp, mbstd_group=group)
+    return Network(tensors, dict(conv_clamp=clamp, mbstd_group=group))
 
 
 BLOCK = {"conv0.weight": "conv1.0.weight", "conv0.bias": "conv1.1.bias", "conv1.weight": "conv2.1.weight",

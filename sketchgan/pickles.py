@@ -126,20 +126,30 @@ class _Machine:
         self.stack, self.below, self.memo = [], [], {}  # `below`: the stacks under each mark
 
     def obey(self, name: str, argument) -> None:
-        if name in CONSTANTS:
-            self.stack.append(CONSTANTS[name])
-        elif name in VALUES:
-            self.stack.append(argument)
+        if name in VALUES:
+            self.push(argument)
         elif name in BYTES:
-            length = len(argument)
-            self.stack.append(Blob(self.window.tell() - length, length))
-        elif method := getattr(self, f"do_{name.lower()}", None):
-            method(argument)
+            self.push(Blob(self.window.tell() - len(argument), len(argument)))
+        elif name in DOES:
+            DOES[name](self, argument)
         elif name not in ("PROTO", "FRAME", "STOP"):
             raise CheckpointError(f"{self.window.path} holds the pickle instruction {name}, which no network needs; "
                                   f"it is refused, as it could reach outside of the file")
 
-    def name(self, text: str) -> Name:
+    def push(self, item) -> None:
+        self.stack.append(item)
+
+    def pop(self, n: int) -> tuple:
+        if len(self.stack) < n:
+            raise IndexError("takes more than there is")
+        items = tuple(self.stack[-n:])
+        del self.stack[-n:]
+        return items
+
+    def name(self, module, name) -> Name:
+        if type(name) is not str or type(module) is not str:
+            raise TypeError("builds a name from something else than text")
+        text = f"{module}.{name}"
         if not HARMLESS.fullmatch(text):
             raise CheckpointError(f"{self.window.path} asks for {text[:100]!r}, which could run code and which no network "
                                   f"needs; nothing of it was run. Do not open this file with other programs; get the "
@@ -150,89 +160,18 @@ class _Machine:
         items, self.stack = self.stack, self.below.pop()
         return items
 
-    def do_mark(self, _):
+    def mark(self) -> None:
         self.below.append(self.stack)
         self.stack = []
 
-    def do_pop(self, _):
-        self.stack.pop() if self.stack else self.pop_mark()
-
-    def do_pop_mark(self, _):
-        self.pop_mark()
-
-    def do_dup(self, _):
-        self.stack.append(self.stack[-1])
-
-    # ---- memory
-
-    def do_put(self, index):
+    def remember(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
-
-    do_binput = do_long_binput = do_put
-
-    def do_memoize(self, _):
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def do_get(self, index):
-        self.stack.append(self.memo[index])
-
-    do_binget = do_long_binget = do_get
-
-    # ---- containers
-
-    def do_empty_list(self, _):
-        self.stack.append([])
-
-    do_empty_set = do_empty_list
-
-    def do_empty_dict(self, _):
-        self.stack.append({})
-
-    def do_list(self, _):
-        items = self.pop_mark()
-        self.stack.append(items)
-
-    do_frozenset = do_list
-
-    def do_dict(self, _):
-        items = self.pop_mark()
-        self.stack.append({})
-        self.fill(items)
-
-    def do_tuple(self, _):
-        items = self.pop_mark()
-        self.stack.append(tuple(items))
-
-    def do_tuple1(self, _):
-        self.stack[-1:] = [(self.stack[-1],)]
-
-    def do_tuple2(self, _):
-        self.stack[-2:] = [(self.stack[-2], self.stack[-1])]
-
-    def do_tuple3(self, _):
-        self.stack[-3:] = [(self.stack[-3], self.stack[-2], self.stack[-1])]
-
-    def do_append(self, _):
-        item = self.stack.pop()
-        self.extend([item])
-
-    def do_appends(self, _):
-        self.extend(self.pop_mark())
-
-    do_additems = do_appends
 
     def extend(self, items: list) -> None:
         if type(self.stack[-1]) is list:
             self.stack[-1].extend(items)
         elif type(self.stack[-1]) is not Record:
             raise TypeError(f"appends to a {type(self.stack[-1]).__name__}")
-
-    def do_setitem(self, _):
-        value, key = self.stack.pop(), self.stack.pop()
-        self.fill([key, value])
-
-    def do_setitems(self, _):
-        self.fill(self.pop_mark())
 
     def fill(self, items: list) -> None:
         # Keys are plain: hashing a tuple nested a million deep would overflow the C stack of the interpreter.
@@ -245,59 +184,25 @@ class _Machine:
                 raise TypeError(f"has a {type(key).__name__} as a key")
             target[key] = value
 
-    # ---- names and calls
-
-    def do_global(self, text):
-        self.stack.append(self.name(".".join(text.split(" ", 1))))
-
-    def do_stack_global(self, _):
-        name, module = self.stack.pop(), self.stack.pop()
-        if type(name) is not str or type(module) is not str:
-            raise TypeError("builds a name from something else than text")
-        self.stack.append(self.name(f"{module}.{name}"))
-
-    def do_persid(self, reference):
-        self.stack.append(Record("persistent", (reference,)))
-
-    def do_binpersid(self, _):
-        self.stack.append(Record("persistent", (self.stack.pop(),)))
-
-    def do_reduce(self, _):
-        args, called = self.stack.pop(), self.stack.pop()
-        self.call(called, args)
-
-    do_newobj = do_reduce
-
-    def do_newobj_ex(self, _):
-        self.stack.pop()
-        self.do_reduce(None)
-
-    def do_obj(self, _):
-        called, *args = self.pop_mark()
-        self.call(called, tuple(args))
-
-    def do_inst(self, text):
-        args = self.pop_mark()
-        self.call(self.name(".".join(text.split(" ", 1))), tuple(args))
+    def push_dict(self, items: list) -> None:
+        self.push({})
+        self.fill(items)
 
     def call(self, called, args) -> None:
         if type(called) is not Name or type(args) is not tuple:
             raise TypeError(f"calls a {type(called).__name__}")
         if not DICTS.fullmatch(called.text):
-            self.stack.append(Record(called.text, args))
-            return
-        self.stack.append({})
+            return self.push(Record(called.text, args))
         pairs = next((item for item in args if type(item) in (list, dict)), [])
         self.copied += len(pairs)  # the one place where a few bytes of pickle could copy much
         if self.copied > self.limit:
             raise ValueError(f"copies more than {self.limit:,} items")
-        self.fill([part for pair in (pairs.items() if type(pairs) is dict else pairs) for part in _pair(pair)])
+        self.push_dict([part for pair in (pairs.items() if type(pairs) is dict else pairs) for part in _pair(pair)])
 
-    def do_build(self, _):
-        state = self.stack.pop()
+    def build(self, state) -> None:
+        # Attributes of a dict (`_metadata` of a state dict) say nothing about tensors.
         if type(self.stack[-1]) is Record:
             self.stack[-1].state = state
-        # Attributes of a dict (`_metadata` of a state dict) say nothing about tensors.
 
 
 def _pair(item) -> tuple:
@@ -306,10 +211,45 @@ def _pair(item) -> tuple:
     return tuple(item)
 
 
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 VALUES = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
           "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
+
+# What every other instruction does to a machine m, given its argument a.
+DOES = {name: does for names, does in {
+    "NONE": lambda m, a: m.push(None),
+    "NEWTRUE": lambda m, a: m.push(True),
+    "NEWFALSE": lambda m, a: m.push(False),
+    "MARK": lambda m, a: m.mark(),
+    "POP": lambda m, a: m.stack.pop() if m.stack else m.pop_mark(),
+    "POP_MARK": lambda m, a: m.pop_mark(),
+    "DUP": lambda m, a: m.push(m.stack[-1]),
+    "PUT BINPUT LONG_BINPUT": lambda m, a: m.remember(a),
+    "MEMOIZE": lambda m, a: m.remember(len(m.memo)),
+    "GET BINGET LONG_BINGET": lambda m, a: m.push(m.memo[a]),
+    "EMPTY_LIST EMPTY_SET": lambda m, a: m.push([]),
+    "LIST FROZENSET": lambda m, a: m.push(m.pop_mark()),
+    "APPEND": lambda m, a: m.extend(m.pop(1)),
+    "APPENDS ADDITEMS": lambda m, a: m.extend(m.pop_mark()),
+    "EMPTY_DICT": lambda m, a: m.push({}),
+    "DICT": lambda m, a: m.push_dict(m.pop_mark()),
+    "SETITEM": lambda m, a: m.fill(m.pop(2)),
+    "SETITEMS": lambda m, a: m.fill(m.pop_mark()),
+    "EMPTY_TUPLE": lambda m, a: m.push(()),
+    "TUPLE": lambda m, a: m.push(tuple(m.pop_mark())),
+    "TUPLE1": lambda m, a: m.push(m.pop(1)),
+    "TUPLE2": lambda m, a: m.push(m.pop(2)),
+    "TUPLE3": lambda m, a: m.push(m.pop(3)),
+    "GLOBAL": lambda m, a: m.push(m.name(*a.split(" ", 1))),
+    "STACK_GLOBAL": lambda m, a: m.push(m.name(*m.pop(2))),
+    "PERSID": lambda m, a: m.push(Record("persistent", (a,))),
+    "BINPERSID": lambda m, a: m.push(Record("persistent", m.pop(1))),
+    "REDUCE NEWOBJ": lambda m, a: m.call(*m.pop(2)),
+    "NEWOBJ_EX": lambda m, a: m.call(*m.pop(3)[:2]),
+    "OBJ": lambda m, a: m.call(m.stack.pop(0), tuple(m.pop_mark())),
+    "INST": lambda m, a: m.call(m.name(*a.split(" ", 1)), tuple(m.pop_mark())),
+    "BUILD": lambda m, a: m.build(m.stack.pop()),
+}.items() for name in names.split()}
 
 
 def unpickle_bytes(data: bytes, path, limit: int = LIMIT) -> Any:

@@ -13,7 +13,7 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,6 +63,19 @@ class StoredTensor:
             raise CheckpointError(f"{getattr(file, 'name', 'the file')} ended while it was read; fetch it again")
         tensor = data.as_strided(self.shape, self.stride).contiguous()
         return tensor.float() if tensor.is_floating_point() else tensor
+
+
+@dataclasses.dataclass
+class Network:
+    """One network of a file, before its tensors are read.
+
+    tensors: under our names.  config: the arguments of the class that tensors do not tell.  changes: what to do with a
+    tensor once it is read.  w_avg: the mean latent, of a generator that has one.
+    """
+    tensors: dict[str, StoredTensor]
+    config: dict = dataclasses.field(default_factory=dict)
+    changes: dict[str, Callable[[Tensor], Tensor]] = dataclasses.field(default_factory=dict)
+    w_avg: StoredTensor | None = None
 
 
 def _span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:

@@ -62,34 +62,11 @@ def test_sizes_are_inferred(tmp_path, changes):
     assert loaded.config == G.config and same(loaded, G)
 
 
-def test_bare_state_dicts(tmp_path, networks):
-    for network, load in zip(networks, (load_generator, load_discriminator, load_photosketch)):
-        torch.save(network.state_dict(), tmp_path / "bare.pt")
-        loaded = load(tmp_path / "bare.pt")
-        assert same(loaded, network) and loaded.config == network.config
-
-
-def test_public_training_checkpoint(tmp_path, networks):
-    G, D, _ = networks
-    content = {"g_ema": G.state_dict(), "d": D.state_dict(), "latent_avg": torch.ones(12), "args": "ignored"}
-    torch.save(content, tmp_path / "public.pt")
-    G2 = load_generator(tmp_path / "public.pt")
-    assert same(G2, G) and torch.equal(G2.mean_w(), torch.ones(12))
-    assert same(load_discriminator(tmp_path / "public.pt"), D)
-
-
 def test_photosketch_from_before_the_counters(tmp_path, networks):
     F = networks[2]
     old = {key: value for key, value in F.state_dict().items() if not key.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "old.pth")
     assert same(load_photosketch(tmp_path / "old.pth"), F)
-
-
-def test_loading_draws_no_random_numbers(tmp_path, networks):
-    save(tmp_path / "a.safetensors", G=networks[0])
-    state = torch.get_rng_state()
-    load_generator(tmp_path / "a.safetensors")
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_loaded_networks_train(tmp_path, networks):
@@ -188,7 +165,10 @@ def test_not_a_number(tmp_path, networks):
 
 
 def test_another_architecture(tmp_path, networks):
-    G, D, _ = networks
+    G, D, F = networks
+    torch.save(F.state_dict(), tmp_path / "f.pth")
+    with pytest.raises(CheckpointError, match=r"holds a sketcher \(PhotoSketch\), and not a generator"):
+        load_generator(tmp_path / "f.pth")
     torch.save(D.state_dict(), tmp_path / "d.pth")
     with pytest.raises(CheckpointError, match="holds a discriminator, and not a generator; pass the file that does"):
         load_generator(tmp_path / "d.pth")
@@ -218,17 +198,6 @@ def test_another_channel_table(tmp_path, networks, key, change, words):
     torch.save(state, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=words):
         load_generator(tmp_path / "other.pth")
-
-
-def test_no_code_is_run(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "executed"),)
-
-    torch.save({"style.1.weight": torch.ones(1), "x": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(CheckpointError, match="could run code"):
-        load_generator(tmp_path / "evil.pth")
-    assert not (tmp_path / "executed").exists()
 
 
 def test_not_a_dictionary(tmp_path):

@@ -217,6 +217,7 @@ def test_hostile_file(tmp_path, monkeypatch, warm, name):
     with pytest.raises(CheckpointError) as caught:
         load_generator(tmp_path / "weights.pt")
     assert len(str(caught.value)) < 1000 and "weights.pt" in str(caught.value)
+    assert "could run code" in str(caught.value) or "os.system" not in name
     assert time.process_time() - began < 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - memory < 600, "megabytes"
     assert os.listdir(tmp_path) == ["weights.pt"], "something ran"
