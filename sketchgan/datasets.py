@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -36,15 +35,6 @@ def to_uint8(x: Tensor) -> Tensor:
 def to_float(x: Tensor) -> Tensor:
     """0..255 uint8 to [-1,1] float32."""
     return x.float().mul_(1 / 127.5).sub_(1)
-
-
-def tile(x: Tensor, cols: int = 8) -> Image.Image:
-    """One picture of images [N,3 or 1,R,R] in [-1,1], row by row; values beyond the range are clipped."""
-    x = to_uint8(x.detach().cpu().clamp(-1, 1)).expand(-1, 3, -1, -1)
-    rows = -(-len(x) // cols)
-    x = torch.cat([x, x.new_full((rows * cols - len(x), *x.shape[1:]), 255)])
-    x = x.reshape(rows, cols, *x.shape[1:]).permute(0, 3, 1, 4, 2)          # [rows,R,cols,R,3]
-    return Image.fromarray(x.reshape(rows * x.shape[1], cols * x.shape[3], 3).contiguous().numpy())
 
 
 def _world_version() -> str:
@@ -71,15 +61,15 @@ def _render_chunk(job: tuple) -> dict[str, np.ndarray]:
 
 
 def rendered(category: str, count: int, resolution: int = 64, seed: int = SEED_GAN, views: Sequence[str] = ("image",),
-             predicate: str | None = None, start: int = 0, progress: bool = True, workers: int | None = None) -> dict:
-    """Scenes `start` .. `start + count` of a category as uint8 tensors, rendered once and kept in the cache folder.
+             predicate: str | None = None, progress: bool = True, workers: int | None = None) -> dict:
+    """The first `count` scenes of a category as uint8 tensors, rendered once and kept in the cache folder.
 
     Returns {view: uint8 [count,C,R,R] (parts: [count,R,R])} for each of `views`, 'code': float [count,K], and 'params': {name: float [count]}.
     Pictures are 0..255 for [-1,1]; depth is 0..255 for [0,1]. `workers` processes render (default: one a core).
     """
     world = menagerie.Menagerie(category, resolution, seed, predicate)
     folder = cache_folder() / "menagerie" / f"{_world_version()}-{category}-{resolution}-{seed}-{predicate or 'all'}"
-    chunks = range(start // CHUNK, -(-(start + count) // CHUNK))
+    chunks = range(-(-count // CHUNK))
     path = lambda view, c: folder / f"{view}-{c:05d}.npy"
     missing: dict[int, list[str]] = {c: [v for v in views if not path(v, c).exists()] for c in chunks}
     jobs = [(category, resolution, seed, predicate, c * CHUNK, (c + 1) * CHUNK, tuple(v)) for c, v in missing.items() if v]
@@ -92,9 +82,8 @@ def rendered(category: str, count: int, resolution: int = 64, seed: int = SEED_G
                 _write_whole(path(view, job[4] // CHUNK), array)
             bar.update(CHUNK)
         bar.close()
-    cut = slice(start - chunks[0] * CHUNK if count else 0, start - chunks[0] * CHUNK + count if count else 0)
-    out: dict = {v: torch.from_numpy(np.concatenate([np.load(path(v, c)) for c in chunks])[cut]) for v in views} if count else {}
-    out["code"] = world.codes(range(start, start + count))
+    out: dict = {v: torch.from_numpy(np.concatenate([np.load(path(v, c)) for c in chunks])[:count]) for v in views} if count else {}
+    out["code"] = world.codes(range(count))
     out["params"] = menagerie.parameters(category, out["code"])
     return out
 

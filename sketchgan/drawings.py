@@ -167,19 +167,6 @@ def write_document(path, sketches, size=256, **about):
     write_atomically(path, json.dumps({**about, "size": size, "sketches": sketches}).encode() + b"\n")
 
 
-def _stroke_sets(document):
-    """One {"strokes", "size"} for each sketch of a document."""
-    size = document.get("size", 256)
-    return [{"strokes": s["strokes"], "size": size} for s in document.get("sketches", [document])]
-
-
-def _only_sketch(document):
-    sets = _stroke_sets(document)
-    if len(sets) != 1:
-        raise SketchError(f"the document holds {len(sets)} sketches, wanted one; use load_sketches for all of them")
-    return sets[0]["strokes"], sets[0]["size"]
-
-
 def stroke_sets(document):
     """One {"strokes", "size"} for each sketch of a document; `size` None means strokes in no frame."""
     sketches, size = document.get("sketches", [document]), document.get("size", FRAME)

@@ -101,9 +101,9 @@ class FeatureHeads(nn.Module):
         return [head(x).flatten(1) for head, x in zip(self.heads, levels)]
 
 
-def load_features(path: str | os.PathLike, device: str | torch.device = "cpu") -> Features:
+def load_features(path: str | os.PathLike) -> Features:
     """The feature network in a weight file, in evaluation mode and frozen.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
     """
-    return load_own(Features, path, "Train one with `python -m sketchgan.pretrain features`.", device).requires_grad_(False)
+    return load_own(Features, path, "Train one with `python -m sketchgan.pretrain features`.").requires_grad_(False)

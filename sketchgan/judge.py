@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from .checkpoints import load_own
 
-
 SIZE = 64  # pictures are resized to this before they are judged
 
 
@@ -186,6 +185,11 @@ class Judge(nn.Module):
                              "Train another with `python -m sketchgan.pretrain judge --categories ...`.")
         winner = self.outputs(images)["category"].argmax(1)
         return winner == self.categories.index(category)
+
+
+def confusion(said: Tensor, true: Tensor) -> list[int]:
+    """[true positive, false positive, false negative, true negative]: counts of what is said [N] where it is true [N], booleans."""
+    return [int(both.sum()) for both in (said & true, said & ~true, ~said & true, ~said & ~true)]
 
 
 def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> Judge:

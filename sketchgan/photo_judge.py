@@ -18,7 +18,7 @@ from torch.nn import functional
 from . import datasets
 from .degradations import chance, degrade_photo, spoil, uniform
 from .fitting import LossOf, TeacherConfig, in_batches, publish, seeded, step_generator, train
-from .judge import Judge
+from .judge import Judge, confusion
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,9 @@ def evaluate_photo_judge(judge: Judge, photos: datasets.ImageFolder, labels: Ten
         judged = in_batches(judge, x, device)
         score = torch.stack([judged[name] for name in judge.predicates], 1)
         said, true = score > 0.5, functional.one_hot(labels, len(judge.predicates)).bool()
-        counts = torch.stack([(said & true).sum(0), (said & ~true).sum(0), (~said & true).sum(0), (~said & ~true).sum(0)], 1)
         quality[condition] = {"accuracy": (score.argmax(1) == labels).float().mean().item(),
                               "named": (judged[judge.categories[0]] > 0.5).float().mean().item(),
-                              "confusion": dict(zip(judge.predicates, counts.tolist()))}
+                              "confusion": {name: confusion(said[:, k], true[:, k]) for k, name in enumerate(judge.predicates)}}
     judged = in_batches(judge, spoil(clean, random), device)
     return quality | {"refused": (judged[judge.categories[0]] <= 0.5).float().mean().item()}
 

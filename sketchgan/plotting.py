@@ -97,16 +97,16 @@ def compact_outputs(quality=80):
 
 # -------------------------------------------------------------------------------------------------- figures with names
 
-def before_after(before, after, sketches=None, labels=("before", "after"), cols=8, scale=2):
+def before_after(before, after, sketches=None, cols=8, scale=2):
     """Rows of samples before and after, from the same z and the same noise, picture by picture.
 
     before, after: [N, 3, H, W]; after[i] has the z and the noise of before[i] (else the comparison says nothing).
-    sketches: [S, 1, R, R], shown above. labels: names of the two blocks. cols, scale: see image_grid.
+    sketches: [S, 1, R, R], shown above. cols, scale: see image_grid.
     """
     if before.shape != after.shape:
         raise ValueError(f"before has shape {tuple(before.shape)} and after {tuple(after.shape)}; sample both from the "
                          "same z with the same noise")
-    blocks = [(name, image_grid(images, cols, scale)) for name, images in zip(labels, (before, after), strict=True)]
+    blocks = [(name, image_grid(images, cols, scale)) for name, images in (("before", before), ("after", after))]
     if sketches is not None:
         drawn = torch.nn.functional.interpolate(sketches.float().cpu(), before.shape[2:], mode="area")
         blocks.insert(0, ("sketches", sketch_sheet(drawn, cols, scale)))
@@ -167,7 +167,7 @@ def normalized(given, sketches, cols=6, side=128):
 
 # -------------------------------------------------------------------------------------------------------------- curves
 
-def curves(series, xlabel="", ylabel="", title="", smooth=0.0, size=(7.0, 2.8), dpi=100):
+def curves(series, xlabel="", ylabel="", smooth=0.0, size=(7.0, 2.8), dpi=100):
     """Lines over a shared axis.
 
     series: name -> y values, or name -> (x, y), or name -> (x, y, low, high) with the interval low..high shaded.
@@ -188,7 +188,6 @@ def curves(series, xlabel="", ylabel="", title="", smooth=0.0, size=(7.0, 2.8), 
         axes.plot(x, y, color=color, linewidth=1.6, label=name)
     axes.set_xlabel(xlabel, color=MUTED, fontsize=9)
     axes.set_ylabel(ylabel, color=MUTED, fontsize=9)
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(RULE)
     axes.tick_params(colors=MUTED, labelsize=8)

@@ -22,12 +22,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import checkpoints, teachers
-from .datasets import open_images, tile
+from .datasets import open_images
 from .encoder import load_features
 from .gan import GanConfig, GanTrainer
 from .menagerie import CATEGORIES
 from .pairs import CodedPhotos
 from .photo_judge import PhotoJudgeConfig, train_photo_judge
+from .plotting import image_grid
 from .sketch_embedding import SketchEmbeddingConfig, train_sketch_embedding
 
 # What made the shipped weights; every other choice is a flag away.
@@ -48,7 +49,7 @@ def sheet(trainer: GanTrainer, count: int = 48) -> Image.Image:
     random = torch.Generator().manual_seed(7)
     z = torch.randn(count, trainer.config.z_dim, generator=random)
     images = torch.cat([trainer.G_ema(part.to(trainer.device), generator=random).cpu() for part in z.split(16)])
-    return tile(images)
+    return image_grid(images, 8, gap=0)
 
 
 def publish(trainer: GanTrainer, out: Path, seconds: float, data: dict) -> None:
@@ -117,9 +118,7 @@ def _gan(args: argparse.Namespace) -> None:
         torch.distributed.init_process_group(backend)
         if device == "cuda":
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    torch.set_num_threads(args.threads)
-    chosen = {f.name: getattr(args, f.name) for f in dataclasses.fields(GanConfig) if getattr(args, f.name, None) is not None}
-    config = GanConfig(**{**PRESETS[args.preset], **chosen})
+    config = _config(GanConfig, args, PRESETS[args.preset])
     out = Path(args.out)
     features = load_features(args.features) if args.features else None
     try:
@@ -152,20 +151,28 @@ def _yes(text: str) -> bool:
 
 def _add_fields(parser: argparse.ArgumentParser, config: type, skip: tuple[str, ...] = ()) -> None:
     """One flag for each field of a configuration; without the flag the default (or the preset) stands."""
-    for f in dataclasses.fields(config):
-        default = f.default if f.default is not dataclasses.MISSING else f.default_factory() if f.default_factory is not dataclasses.MISSING else None
-        if f.name in skip:
+    for name, default in vars(config()).items():
+        if name in skip:
             continue
         kind = _table if isinstance(default, dict) else _yes if isinstance(default, bool) else type(default)
         if isinstance(default, tuple):
             kind = lambda text, inner=type(default[0]): tuple(inner(v) for v in text.split(","))
-        parser.add_argument(f"--{f.name.replace('_', '-')}", type=kind, default=None, metavar=f.name.upper(), help=f"default {default}")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=name.upper(), help=f"default {default}")
+
+
+def _config(kind: type, args: argparse.Namespace, preset: dict | None = None):
+    """The configuration that the flags of `_add_fields` ask for."""
+    given = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(kind)}
+    return kind(**{**(preset or {}), **{name: value for name, value in given.items() if value is not None}})
+
+
+def _teacher(args: argparse.Namespace) -> None:
+    config, train, _ = TEACHERS[args.command]
+    train(_config(config, args), args.out, args.minutes, args.device)
 
 
 def _photo_judge(args: argparse.Namespace) -> None:
-    torch.set_num_threads(args.threads)
-    chosen = {f.name: getattr(args, f.name) for f in dataclasses.fields(PhotoJudgeConfig) if getattr(args, f.name, None) is not None}
-    quality = train_photo_judge(args.photos, PhotoJudgeConfig(**chosen), args.out, args.minutes, args.device)
+    quality = train_photo_judge(args.photos, _config(PhotoJudgeConfig, args), args.out, args.minutes, args.device)
     print(f"held-out accuracy {quality['clean']['accuracy']:.1%} on {quality['held_out']} photographs, "
           f"{quality['degraded']['accuracy']:.1%} degraded; {args.out}")
 
@@ -181,12 +188,18 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m sketchgan.pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = root.add_subparsers(dest="command", required=True)
 
-    def common(command: argparse.ArgumentParser) -> None:
+    def add(name: str, run, what: str, config: type, skip: tuple[str, ...] = (), file: str | None = None) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=what)
+        command.set_defaults(run=run)
+        if file:
+            command.add_argument("--out", default=f"outputs/{file}", help="weights to write; an unfinished run lies beside them")
         command.add_argument("--minutes", type=float, help="stop after this long, with a checkpoint; schedules depend on images alone")
         command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         command.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+        _add_fields(command, config, skip)
+        return command
 
-    gan = commands.add_parser("gan", help="a StyleGAN2 from a category of Menagerie or a folder of pictures")
+    gan = add("gan", _gan, "a StyleGAN2 from a category of Menagerie or a folder of pictures", GanConfig)
     gan.add_argument("images", help=f"{', '.join(CATEGORIES)}, or a folder")
     gan.add_argument("--out", required=True, help="folder for checkpoint, samples and weights")
     gan.add_argument("--preset", choices=PRESETS, default="plain", help="'laptop' made the shipped cat and horse, 'photos' is for a few thousand photographs and made the hands")
@@ -196,33 +209,19 @@ def parser() -> argparse.ArgumentParser:
     gan.add_argument("--scenes", type=int, default=9216, help="how many scenes of Menagerie to render and keep")
     gan.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
     gan.add_argument("--sheet-kimg", type=float, default=4.0, help="kimg between sheets of samples")
-    common(gan)
-    _add_fields(gan, GanConfig)
-    gan.set_defaults(run=_gan)
 
-    for name, (config, train, file) in TEACHERS.items():
-        command = commands.add_parser(name, help=(config.__doc__ or "").split("\n")[0])
-        command.add_argument("--out", default=f"outputs/{file}", help="weights to write; an unfinished run lies beside them")
-        common(command)
-        _add_fields(command, config)
-
-        def run(args, config=config, train=train):
-            torch.set_num_threads(args.threads)
-            chosen = {f.name: getattr(args, f.name) for f in dataclasses.fields(config) if getattr(args, f.name) is not None}
-            train(config(**chosen), args.out, args.minutes, args.device)
-        command.set_defaults(run=run)
-    command = commands.add_parser("photo-judge", help="a judge of photographs that lie in one folder for each pose")
-    command.add_argument("photos", help="the folder of folders")
-    command.add_argument("--out", default="outputs/photo_judge.safetensors", help="weights to write; an unfinished run lies beside them")
-    common(command)
-    _add_fields(command, PhotoJudgeConfig, skip=("categories", "scenes", "held_out", "scene_seed"))
-    command.set_defaults(run=_photo_judge)
+    for name, (config, _, file) in TEACHERS.items():
+        add(name, _teacher, config.__doc__.split("\n")[0], config, file=file)
+    photos = add("photo-judge", _photo_judge, "a judge of photographs that lie in one folder for each pose", PhotoJudgeConfig,
+                 ("categories", "scenes", "held_out", "scene_seed"), "photo_judge.safetensors")
+    photos.add_argument("photos", help="the folder of folders")
     return root
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs one command; a mistake in the arguments or the data is told in a line."""
     args = parser().parse_args(argv)
+    torch.set_num_threads(args.threads)
     try:
         args.run(args)
     except (ValueError, OSError, FloatingPointError) as error:

@@ -60,7 +60,7 @@ def test_a_ranking_has_one_picture_for_each_distance():
 def test_curves_are_drawn_in_any_thread():
     made = []
     series = {"plain": [3, 2, 1], "with x": (range(5), range(5)), "with interval": (range(3), [2, 2, 2], [1, 1, 1], [3, 3, 3])}
-    thread = threading.Thread(target=lambda: made.append(plotting.curves(series, "x", "y", "title", smooth=0.5)))
+    thread = threading.Thread(target=lambda: made.append(plotting.curves(series, "x", "y", smooth=0.5)))
     thread.start(), thread.join()
     assert made[0].size == (700, 280) and len(made[0].getcolors(10**5)) > 3
     assert plotting.curves({}).size == (700, 280)                            # no curves yet: empty axes
