@@ -5,9 +5,11 @@ huge, cut short, or are no pictures at all. The kind is told by the content, nev
 """
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -27,6 +29,18 @@ class PictureError(ValueError):
     """Why a file is left out, in a few words."""
 
 
+@contextlib.contextmanager
+def opened(source) -> Iterator[Image.Image]:
+    """The picture in a file or a path, not decoded yet; PictureError if it has too many pixels, Pillow's errors if it is none."""
+    Image.init()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                          # Pillow's own bomb warning: our limit follows
+        with Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            if math.prod(image.size) > MAX_PIXELS:
+                raise PictureError(f"too large: {image.width} x {image.height} pixels, {MAX_PIXELS // 10 ** 6} million are read at most")
+            yield image
+
+
 def read_square(data: bytes, resolution: int, crop: str = "centre") -> tuple[np.ndarray, tuple[int, int]]:
     """A file's bytes as RGB uint8 [resolution,resolution,3], and the size (width, height) it had.
 
@@ -37,20 +51,14 @@ def read_square(data: bytes, resolution: int, crop: str = "centre") -> tuple[np.
     """
     if not data:
         raise PictureError("empty file")
-    Image.init()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")                      # Pillow's own bomb warning: our limit follows
-            with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                size = image.size
-                if math.prod(size) > MAX_PIXELS:
-                    raise PictureError(f"too large: {size[0]} x {size[1]} pixels, {MAX_PIXELS // 10 ** 6} million are read at most")
-                turn = _turn(image)
-                # A JPEG can be decoded at 1/2, 1/4 or 1/8; twice the resolution is left for the resampling below.
-                scale = 2 * resolution / min(size)
-                if scale < 1:
-                    image.draft(None, (math.ceil(size[0] * scale), math.ceil(size[1] * scale)))
-                square = _square(_rgb(image), resolution, crop)
+        with opened(io.BytesIO(data)) as image:
+            size, turn = image.size, _turn(image)
+            # A JPEG can be decoded at 1/2, 1/4 or 1/8; twice the resolution is left for the resampling below.
+            scale = 2 * resolution / min(size)
+            if scale < 1:
+                image.draft(None, (math.ceil(size[0] * scale), math.ceil(size[1] * scale)))
+            square = _square(_rgb(image), resolution, crop)
     except PictureError:
         raise
     except UnidentifiedImageError:

@@ -17,7 +17,7 @@ from .chamfer import Nearest, chamfer, distance_transform, nearest, sketch_of  #
 from .drawings import (BOX, FRAME, PEN, SKETCH_FOLDER, SketchError, bounds, fit, rasterize, read_document,  # noqa: F401
                        read_quickdraw, sketch_names, smooth, stroke_points, stroke_sets, write_document)
 from .linework import WORKING, Lines, even_light
-from .pictures import FORMATS, MAX_PIXELS
+from .pictures import opened
 from .svg import read_svg
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -273,13 +273,8 @@ def _open_image(path):
         raise SketchError(f"there is no file {path}; give the path of a drawing, or one of {', '.join(sketch_names())} "
                           "to load_sketches")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            Image.init()
-            with Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
-                if math.prod(image.size) > MAX_PIXELS:
-                    raise ValueError(f"{image.width} x {image.height} px, {MAX_PIXELS // 10**6} million are read at most")
-                return ImageOps.exif_transpose(image)                     # telephones store photos lying on their side
+        with opened(path) as image:
+            return ImageOps.exif_transpose(image)                         # telephones store photos lying on their side
     except Exception as error:                                             # Pillow raises OSError, SyntaxError, ValueError ...
         raise SketchError(f"{path.name} cannot be read as an image ({error}); it may be cut off or of another kind: "
                           "save it again as PNG") from error
