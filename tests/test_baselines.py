@@ -5,26 +5,12 @@ import torch
 from sketchgan import baselines
 from sketchgan.metrics import sample
 from sketchgan.sketch_embedding import SketchEmbedding
-from sketchgan.stylegan2 import Generator
+from tests.stand_ins import Dark, small_generator
 
 
 @pytest.fixture(scope="module")
 def G():
-    torch.manual_seed(0)
-    return Generator(8, z_dim=8, w_dim=8, num_mapping=2, channels={4: 8, 8: 8}).eval()
-
-
-class Dark(torch.nn.Module):
-    """F: ink where the red channel is dark."""
-
-    batch_stats = False
-
-    def __init__(self):
-        super().__init__()
-        self.anchor = torch.nn.Parameter(torch.zeros(()))
-
-    def forward(self, images):
-        return torch.where(images[:, :1] < 0, -1.0, 1.0)
+    return small_generator()
 
 
 def test_the_nearest_of_the_pool_come_back_nearest_first(G):

@@ -12,6 +12,7 @@ from sketchgan.photosketch import PhotoSketch
 from sketchgan.stopping import Look, StoppingRule, Watch, choose, is_over, overfitting, verdict
 from sketchgan.stylegan2 import Discriminator, Generator
 from sketchgan.warmstart import WarmStart
+from tests.stand_ins import Dark, small_generator
 
 RULE = StoppingRule(patience=3)
 
@@ -92,23 +93,9 @@ def test_overfitting_says_on_which_side_unseen_sketches_stand(held_out, expected
     assert overfitting(Brightness(-1.0), flat(1.0), flat(held_out), flat(0.0)) == 0, "no gap, nothing known by heart"
 
 
-class Dark(torch.nn.Module):
-    """F: ink where red is dark."""
-
-    batch_stats = False
-
-    def __init__(self):
-        super().__init__()
-        self.anchor = torch.nn.Parameter(torch.zeros(()))
-
-    def forward(self, images):
-        return torch.where(images[:, :1] < 0, -1.0, 1.0)
-
-
 @pytest.fixture
 def G():
-    torch.manual_seed(0)
-    return Generator(8, z_dim=8, w_dim=8, num_mapping=2, channels={4: 8, 8: 8}).eval()
+    return small_generator()
 
 
 def reddened(G, by):
