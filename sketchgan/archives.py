@@ -1,5 +1,4 @@
 """Zip files from elsewhere: looked at before they are believed, unpacked whole or not at all."""
-from __future__ import annotations
 
 import os
 import shutil

@@ -3,7 +3,6 @@
 Seeds of scenes are never mixed, so that nothing is judged on what it has seen:
 0 trains GANs and the feature network, 1 trains F, 2 trains the judge, 3 makes sketches to customise with, 4 is for evaluation.
 """
-from __future__ import annotations
 
 import ast
 import hashlib

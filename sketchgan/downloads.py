@@ -4,7 +4,6 @@ What can go wrong on the way is told apart. A connection that drops or stalls is
 answers with something else (an error, a web page, another size) is left for the next mirror; a full disk ends it at once, and what has
 arrived stays for the next call. Proxies come from the environment (https_proxy, no_proxy), as everywhere in urllib.
 """
-from __future__ import annotations
 
 import hashlib
 import http.client

@@ -8,7 +8,6 @@ Nothing here belongs to this project, and nothing is fetched unasked. The sha256
 something else later is an error. SKETCHGAN_OFFLINE=1 uses the cache only. SKETCHGAN_CACHE moves the cache; a file fetched by hand is put
 where `path` says, and is checked the same way.
 """
-from __future__ import annotations
 
 import argparse
 import contextlib

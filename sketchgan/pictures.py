@@ -3,7 +3,6 @@
 Photographs come turned (EXIF), grey, with a palette, transparent (shown on white), in CMYK, with 16 bits, animated (the first frame counts),
 huge, cut short, or are no pictures at all. The kind is told by the content, never by the name. Colour profiles are not applied.
 """
-from __future__ import annotations
 
 import contextlib
 import io

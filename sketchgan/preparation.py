@@ -9,7 +9,6 @@ SOURCE is a folder (with all below it), a zip, or an LSUN LMDB. OUT becomes a fo
 
 The work can be stopped in any way at any time: the same call goes on from there and ends with the same bytes, with any number of workers.
 """
-from __future__ import annotations
 
 import argparse
 import csv

@@ -8,7 +8,6 @@
 A GAN's folder holds `checkpoint.pt` (everything; the same command goes on from it), `samples/*.png` (the average
 generator at fixed z) and `gan.safetensors` (G_ema and D, written with every checkpoint).
 """
-from __future__ import annotations
 
 import argparse
 import dataclasses
