@@ -138,7 +138,7 @@ def stopping_regret(rows: list[dict], rule: StoppingRule = StoppingRule()) -> li
         if len(checks) < 2 or checks[-1]["at"] != checks[-1]["iterations"]:
             continue
         overfit = lambda row: row["look_overfit"] if isinstance(row["look_overfit"], (int, float)) else None
-        trace = [Look(row["at"], row["look_distance"], row["look_error"], row["look_diversity"], overfit(row)) for row in checks]
+        trace = [Look(row["at"], row["look_distance"], row["look_diversity"], overfit(row)) for row in checks]
         chosen, best = checks[choose(trace, rule)], min(checks, key=lambda row: row["frechet"])
         found.append({"task": task, "row": name, "seed": seed, "last": checks[-1]["frechet"], "rule": chosen["frechet"], "oracle": best["frechet"],
                       "rule at": chosen["at"], "oracle at": best["at"]})

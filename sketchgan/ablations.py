@@ -46,7 +46,8 @@ KEPT_BACK = 6  # sketches beyond those of a row that no row trains with: what a 
 @dataclass(frozen=True)
 class Row:
     """One line of the table. how: 'base', 'embedding', 'chamfer', 'warm start' or 'training'; rank: order of importance;
-    sketches: how many; changes: fields of CustomizeConfig that differ from the full method, and 'from_samples': D_image learns from
+    sketches: how many; changes: fields of CustomizeConfig that differ from the full method; 'pool': of how many samples a
+    baseline keeps the nearest; 'from_samples': D_image learns from
     samples of the base instead of the data set; main: wanted for every task."""
 
     name: str
@@ -62,6 +63,7 @@ ROWS = (
     Row("original", "base", 1, main=True),
     Row("sketch retrieval", "embedding", 6, main=True),
     Row("chamfer matching", "chamfer", 2, main=True),
+    Row("chamfer matching, nearer half", "chamfer", 6, changes={"pool": 5000}),
     Row("full method", "training", 0, main=True),
     Row("without augmentation", "training", 12, changes={"augment": ""}),
     Row("D from scratch", "training", 7, changes={"d_sketch_pretrained": False}),
@@ -75,6 +77,7 @@ ROWS = (
     Row("affine layers", "training", 14, changes={"optim_param": "affine"}),
     Row("all of G", "training", 13, changes={"optim_param": "all"}),
     Row("warm start alone", "warm start", 3, main=True),
+    Row("warm start, then full method", "training", 4, changes={"warm_start": True}),
 )
 NAMED = {row.name: row for row in ROWS}
 
@@ -228,7 +231,7 @@ class Runner:
             return metrics.sample(G, n, self.sample_seed(job))
         distance = by_chamfer(task.F, sketches) if row.how == "chamfer" else by_embedding(
             load_sketch_embedding(self.weights / "sketch_embedding.safetensors", self.device), sketches)
-        return retrieve(task.G, distance, n, max(n, self.budget.pool), self.sample_seed(job)).images
+        return retrieve(task.G, distance, n, max(n, row.changes.get("pool", self.budget.pool)), self.sample_seed(job)).images
 
     def sample_seed(self, job: Job) -> int:
         """z and noise of the measured samples: the same for all rows of a seed, so that their difference is that of the rows."""

@@ -7,9 +7,9 @@ has sketches gets the last iterate, which can be far worse (37 against 20 for on
     diversity   spread of colours over samples, relative to the base GAN's: falls when G forgets how to vary
     overfit     how much better D_sketch likes the sketches it learns from than sketches kept from it, where there are any
 
-The rule: of all looks that kept enough diversity while D_sketch was not overfitted, the nearest to the sketches; and as
-distances are measured on a few hundred samples, a later look takes the place of an earlier one only if it is clearly
-nearer, by one standard error (after Breiman et al. 1984, section 3.4.3). Stop when nothing nearer has come for a while.
+The rule: of all looks that kept enough diversity while D_sketch was not overfitted, the nearest to the sketches. A look
+needs few samples for that: z and noise are always the same, so differences are those of G. Stop when nothing nearer has
+come for a while.
 
 `customize` looks by itself; `CustomizeConfig(stopping=None)` trains to the end without, as published.
 """
@@ -47,12 +47,11 @@ class StoppingRule:
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """One look at a generator. distance in pixels and its standard error; diversity relative to the base's; overfit, or
+    """One look at a generator. distance in pixels; diversity relative to the base's; overfit, or
     None where no sketches were kept back."""
 
     iteration: int
     distance: float
-    error: float
     diversity: float
     overfit: float | None = None
 
@@ -66,7 +65,7 @@ def better(look: Look, kept: Look, rule: StoppingRule) -> bool:
     """Whether a look takes the place of an earlier one that was kept until now."""
     if not accepted(kept, rule):
         return accepted(look, rule) or look.diversity > kept.diversity
-    return accepted(look, rule) and look.distance + look.error < kept.distance
+    return accepted(look, rule) and look.distance < kept.distance
 
 
 def choose(trace: list[Look], rule: StoppingRule) -> int:
@@ -96,7 +95,7 @@ def verdict(trace: list[Look], rule: StoppingRule) -> str:
         return f"kept iteration {kept.iteration} of {last}: everywhere too much variety was lost, least of it there"
     if kept.iteration == last:
         return f"kept iteration {last}, the last: nothing before was as near to the sketches"
-    return f"kept iteration {kept.iteration} of {last}: nothing as varied came clearly nearer to the sketches afterwards"
+    return f"kept iteration {kept.iteration} of {last}: nothing as varied came nearer to the sketches afterwards"
 
 
 @torch.no_grad()
@@ -169,8 +168,7 @@ class Watch:
         overfit = None
         if D_sketch is not None and self.held_out is not None and len(self.held_out):
             overfit = overfitting(D_sketch, self.sketches, self.held_out, drawn)
-        error = distances.std() / len(distances) ** 0.5
-        return Look(iteration, distances.mean().item(), error.item(), color_spread(images) / self.spread, overfit)
+        return Look(iteration, distances.mean().item(), color_spread(images) / self.spread, overfit)
 
     def over(self) -> bool:
         """Whether training has gone on for long enough."""

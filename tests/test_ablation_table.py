@@ -66,7 +66,7 @@ def test_the_table_says_what_was_not_run_and_how_sure_it_is():
 
 
 def test_the_rule_is_compared_with_the_oracle():
-    look = dict(look_error=0.05, look_diversity=1.0, look_overfit="")
+    look = dict(look_diversity=1.0, look_overfit="")
     rows = [line("A", at=at, frechet=f, look_distance=d, **look) for at, f, d in ((25, 30, 3.0), (50, 20, 2.0), (75, 22, 2.5), (100, 40, 2.6))]
     found = stopping_regret(rows)
     assert found[0] | {} == {"task": "cat", "row": "A", "seed": 0, "last": 40, "rule": 20, "oracle": 20, "rule at": 50, "oracle at": 50}

@@ -75,7 +75,7 @@ def test_command_stops_when_the_minutes_are_over(files):
 @pytest.mark.parametrize("more, kept", [([], 2), (["--no-stopping"], 4)])
 def test_command_draws_from_the_chosen_generator_and_says_which(files, monkeypatch, capsys, more, kept):
     monkeypatch.setattr(customize_cli, "StoppingRule", lambda: StoppingRule(every=2))
-    monkeypatch.setattr(Watch, "measure", lambda watch, i, G, D: Look(i, {2: 1.0}.get(i, 2.0), 0.1, 1.0))
+    monkeypatch.setattr(Watch, "measure", lambda watch, i, G, D: Look(i, {2: 1.0}.get(i, 2.0), 1.0))
     weights = {}
     real = customize_cli.customize
 
