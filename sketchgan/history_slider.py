@@ -30,9 +30,11 @@ class HistorySlider(w.HBox):
                 at = 0 if self.looked is ORIGINAL else len(snapshots) + 1
             else:                                           # it may have been dropped: then the first one not before it
                 at = 1 + sum(snapshot.seconds < self.looked.seconds for snapshot in snapshots)
+            # The end first, and each in a message of its own: a browser that reads the value of a message before its max
+            # clips it to the old end and sends that back, as if somebody had moved the slider there.
             self._placing = True
-            with self.scrub.hold_sync():
-                self.scrub.max, self.scrub.value = len(snapshots) + 1, at
+            self.scrub.max = len(snapshots) + 1
+            self.scrub.value = at
             self._placing = False
             chosen = self.history.chosen
             self.choice.value = f"the result is <b>{moment(chosen)}</b>" if chosen else "the result is the newest state"
@@ -53,7 +55,7 @@ class HistorySlider(w.HBox):
             if self._placing:
                 return
             snapshots, at = self.history.snapshots, change.new
-            self.looked = ORIGINAL if at == 0 else snapshots[at - 1] if at <= len(snapshots) else None
+            self.looked = ORIGINAL if at == 0 else None if at == self.scrub.max else snapshots[min(at, len(snapshots)) - 1]
             self.use_button.disabled = self.looked is ORIGINAL
             self.show(self.looked)
 

@@ -189,7 +189,8 @@ class LiveTraining(w.VBox):
         elif step.phase == "train":
             self._show_live(self._sample(step.G), NOW)
         self.bar.value = session.done
-        self._say(step.message if step.phase == "warm" else "paused" if self.controls.pause else "")
+        doing = f"{step.message}, {step.done:.0%}" if step.done < 1 else step.message
+        self._say("paused" if self.controls.pause else doing if step.phase == "warm" else "")
 
     def _ended(self):
         try:

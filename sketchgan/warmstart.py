@@ -16,7 +16,7 @@ pulling each sample to its nearest accepted w: this is what keeps the colours, t
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -70,12 +70,12 @@ def warm_start(G, F, sketches: Tensor, config: WarmStart, generator: torch.Gener
     yield from search.measure(search.draw(config.samples), "ranking samples")
     threshold = search.distances.quantile(config.keep)
     for i in range(config.rounds):
-        predict = fit_predictor(search.coordinates(search.w), search.distances, generator)
+        predict = yield from fit_predictor(search.coordinates(search.w), search.distances, generator)
         pool = search.draw(config.pool)
         likely = predict(search.coordinates(pool)).argsort()[: config.candidates]
         yield from search.measure(pool[likely], f"screening, round {i + 1} of {config.rounds}")
     accepted = search.w[search.distances <= threshold]
-    predict = fit_predictor(search.coordinates(search.w), search.distances, generator)
+    predict = yield from fit_predictor(search.coordinates(search.w), search.distances, generator)
     style = copy.deepcopy(G.style)
     for step, loss in fit_mapping(style, search, accepted, predict):
         yield Progress("fitting the mapping network", loss, None, step / config.steps)
@@ -160,8 +160,10 @@ def variants(sketches: Tensor, shift: float, scale: float) -> Tensor:
     return torch.cat(moved)
 
 
-def fit_predictor(x: Tensor, distances: Tensor, generator: torch.Generator, steps: int = 600) -> Callable:
-    """A small network from coordinates x [N, w_dim] to the standardised log distance [N], frozen.
+def fit_predictor(x: Tensor, distances: Tensor, generator: torch.Generator,
+                  steps: int = 600) -> Generator[Progress, None, Callable]:
+    """A small network from coordinates x [N, w_dim] to the standardised log distance [N], frozen; yields as it goes
+    and returns the network: `predict = yield from fit_predictor(...)`.
 
     Near samples are few and are the ones that matter: they weigh more.
     """
@@ -173,14 +175,21 @@ def fit_predictor(x: Tensor, distances: Tensor, generator: torch.Generator, step
         network = nn.Sequential(nn.Linear(x.shape[1], 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(),
                                 nn.Linear(128, 1)).to(x.device)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.1, fused=True)
-    for _ in range(steps):
+    for step in range(steps):
         batch = torch.randint(len(x), (256,), generator=generator).to(x.device)
         loss = (weight[batch] * (network(x[batch])[:, 0] - y[batch]).square()).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if report_due(step, steps):
+            yield Progress("learning which samples are near", {"predictor": loss.item()}, None, (step + 1) / steps)
     network.requires_grad_(False)
     return lambda x: network(x)[:, 0]
+
+
+def report_due(step: int, steps: int) -> bool:
+    """Every 20th step and the last: Stop and Pause act between two reports, and must within a second on a slow machine."""
+    return step % 20 == 0 or step == steps - 1
 
 
 def energy_distance(x: Tensor, y: Tensor) -> Tensor:
@@ -229,5 +238,5 @@ def fit_mapping(style: nn.Module, search: Search, accepted: Tensor, predict: Cal
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 50 == 0 or step == config.steps - 1:
+        if report_due(step, config.steps):
             yield step + 1, {name: value.item() for name, value in losses.items()}

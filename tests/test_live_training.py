@@ -1,6 +1,7 @@
 """The live view without a browser: events as the browser sends them, buttons as the mouse clicks them."""
 import asyncio
 import io
+import itertools
 import signal
 import sys
 import time
@@ -279,6 +280,53 @@ def test_the_view_keeps_to_its_share_of_the_time(monkeypatch):
     monkeypatch.setattr(live, "_show_step", lambda step: (shown.append(time.monotonic()), show(step)))
     live.start(), live.join()
     assert 1 <= len(shown) and all(b - a >= 0.25 for a, b in zip(shown, shown[1:]))
+
+
+class Wire:
+    """The way to a browser: keeps what is sent."""
+    kernel, comm_id = True, "wire"
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, data, buffers=None):
+        self.sent.append(data["state"])
+
+    def on_msg(self, listener):
+        pass
+
+    def close(self, *arguments, **names):
+        pass
+
+
+def test_the_browser_never_has_to_clip_the_slider():
+    live = LiveTraining(*networks(), sketches(), config=CustomizeConfig(iterations=4, batch=2))
+    scrub, wire = live.slider.scrub, Wire()
+    browser = {"max": scrub.max, "value": scrub.value}
+    scrub.comm = wire
+    live.start(), live.join()
+    for count in (None, 1):                                 # the row grew; then it is thinned
+        live.history.snapshots = live.history.snapshots[:count]
+        live.slider.place()
+        assert wire.sent
+        for state in wire.sent:                             # a message's values reach the slider in any order
+            for order in itertools.permutations(state.items()):
+                shown = dict(browser)
+                for name, value in order:
+                    shown[name] = value
+                    assert shown["value"] <= shown["max"], f"{state} would be clipped by a browser at {browser}"
+            browser |= state
+        wire.sent.clear()
+    assert live.slider.looked is None and browser == {"max": 2, "value": 2}
+
+
+def test_the_right_end_is_now_even_before_the_slider_has_grown():
+    live = LiveTraining(*networks(), sketches(), config=CustomizeConfig(iterations=3, batch=2))
+    live.start(), live.join()
+    live.slider.scrub.value = 1
+    live.history.snapshots.append(live.history.snapshots[-1])
+    live.slider.scrub.value = live.slider.scrub.max
+    assert live.slider.looked is None
 
 
 def test_the_warm_start_shows_the_nearest_samples(monkeypatch):

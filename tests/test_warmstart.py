@@ -113,15 +113,19 @@ def test_the_seed_decides_and_the_global_one_does_not():
     sketches[:, :, 6:10, 3:13] = -1
     small = WarmStart(samples=64, keep=0.2, rounds=1, pool=100, candidates=16, steps=5, batch=16)
 
-    def fit(seed):
+    def fit(seed, watched=False):
         G = Arrows()
         torch.manual_seed(seed + 100)
         before = torch.get_rng_state()
-        losses = [r.losses for r in warm_start(G, Edges(), sketches, small, torch.Generator().manual_seed(seed))]
-        assert torch.equal(torch.get_rng_state(), before)  # nobody else's random numbers are moved
+        losses = []
+        for report in warm_start(G, Edges(), sketches, small, torch.Generator().manual_seed(seed)):
+            losses.append(report.losses)
+            if watched:  # whoever shows a report, or holds the search there, may draw random numbers
+                torch.rand(3)
+        assert watched or torch.equal(torch.get_rng_state(), before)  # nobody else's random numbers are moved
         return losses
 
-    assert fit(1) == fit(1) != fit(2)
+    assert fit(1) == fit(1, watched=True) != fit(2)
 
 
 def test_a_fit_that_brings_nothing_is_not_taken():
@@ -144,11 +148,22 @@ def test_energy_distance():
     assert energy_distance(a, b).item() == pytest.approx(2 * (2 + 4 + 1 + 3) / 4 - 1 - 2, abs=1e-4)
 
 
+def run(work):
+    """What a generator returns, and what it yielded."""
+    reports = []
+    while True:
+        try:
+            reports.append(next(work))
+        except StopIteration as end:
+            return end.value, reports
+
+
 def test_predictor_ranks_what_it_has_not_seen():
     torch.manual_seed(0)
     x = torch.randn(1500, 6)
     distance = (x[:, 0] - 1).square() + (x[:, 1] + 1).square() + 0.1
-    predict = fit_predictor(x[:1000], distance[:1000], torch.Generator().manual_seed(0), steps=300)
+    predict, reports = run(fit_predictor(x[:1000], distance[:1000], torch.Generator().manual_seed(0), steps=300))
+    assert [r.done for r in reports] == [*(k / 300 for k in range(1, 300, 20)), 1], "between two reports, Stop is heard"
     best = predict(x[1000:]).argsort()[:25]
     assert distance[1000:][best].mean() < 0.25 * distance[1000:].mean()
 
