@@ -5,6 +5,7 @@ tested, without a browser.
 """
 
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,11 @@ HINT = """<details style="line-height: 1.4"><summary>Draw in the frame with the 
 In the frame, <b>arrow keys</b> move the pen (with Shift: further), <b>space</b> puts it down and lifts it, <b>E</b> takes the
 eraser and <b>P</b> the pen, <b>[</b> and <b>]</b> change the width, <b>Ctrl+Z</b> undoes, <b>Ctrl+Y</b> redoes, <b>N</b> adds a
 sketch, <b>Page Up</b> and <b>Page Down</b> go through the sketches, <b>Tab</b> or <b>Esc</b> leaves the frame.</details>"""
+# ipywidgets writes "(0)" behind the name of an upload, always, since files are taken at once: the style leaves it out.
+COUNTLESS = "<style>" + "".join(
+    f""".sketchgan-{name.lower()} {{ font-size: 0 !important; }}
+    .sketchgan-{name.lower()}::before {{ content: "\\2191\\00a0{name}"; font-size: var(--jp-widgets-font-size, 13px); }}
+    .sketchgan-{name.lower()} i {{ display: none; }}""" for name in ("Photo", "Upload")) + "</style>"
 _WRAP = dict(flex_flow="row wrap", align_items="baseline", grid_gap="0 4px")
 
 
@@ -85,6 +91,7 @@ class SketchPad(w.VBox):
 
     def _uploader(self, name, tooltip, accept, action, multiple=False):
         made = w.FileUpload(description=name, tooltip=tooltip, accept=accept, multiple=multiple, layout=w.Layout(width="auto"))
+        made.add_class(f"sketchgan-{name.lower()}")         # see COUNTLESS
         made.observe(lambda _: self._take(made, action), "value")
         return made
 
@@ -99,7 +106,7 @@ class SketchPad(w.VBox):
         beside = w.VBox([self.strip, pages, below, pictures, files, self.status],
                         layout=w.Layout(flex="1 1 300px", min_width="280px"))
         paper = w.VBox([self.easel, changes], layout=w.Layout(width=f"{size + 8}px"))
-        super().__init__([w.HTML(HINT), w.HBox([paper, beside], layout=w.Layout(flex_flow="row wrap", grid_gap="4px 12px"))])
+        super().__init__([w.HTML(HINT + COUNTLESS), w.HBox([paper, beside], layout=w.Layout(flex_flow="row wrap", grid_gap="4px 12px"))])
 
     # ---- what programs use
 
@@ -133,10 +140,15 @@ class SketchPad(w.VBox):
         """Adds the sketches of `source` behind those that are there and takes the first of them in hand.
 
         source: a name of `sketch_names()`, a drawing document, or anything else that `load_sketches` takes; pictures of
-        drawings are traced, so that they can be drawn on. SketchError for what is no drawing; the pad is then as before.
+        drawings are traced, so that they can be drawn on. What had to be put right is said in the line of status.
+        SketchError for what is no drawing; the pad is then as before.
         """
-        loaded = read_strokes(source)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            loaded = read_strokes(source)
         self._do(lambda: self.drawing.extend(loaded))
+        if said:                                            # what follows the semicolon is for programs
+            self.status.say("; ".join(dict.fromkeys(str(warning.message).split(";")[0] for warning in said)))
 
     def underlay(self, image):
         """Shows a picture faintly below the paper, to be traced; None takes it away.

@@ -78,9 +78,12 @@ def _finest(source):
     for keep in ({"pen": None, "box": None}, {}):
         for resolution in (FRAME, FRAME // 2, FRAME // 4):
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")         # white chalk on black is turned round, as the pad then shows
-                    return load_sketches(source, resolution, pad=True, **keep)
+                with warnings.catch_warnings(record=True) as said:
+                    warnings.simplefilter("always")
+                    found = load_sketches(source, resolution, pad=True, **keep)
+                for warning in said:                        # of the attempt that came to something
+                    warnings.warn(warning.message, warning.category, stacklevel=4)
+                return found
             except SketchError as error:
                 reason = error
     raise reason

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 w = pytest.importorskip("ipywidgets")
 pytest.importorskip("ipycanvas")
@@ -236,6 +236,18 @@ def test_uploads_of_drawings_and_photos(tmp_path):
     assert "photo.jpg" in pad.status.value and pad.picture is None
     upload(pad.photo, "photo.png", pictures[0].read_bytes())
     assert pad.picture is not None and pad.contour.shape == (1, 1, 64, 64)
+
+
+def test_what_an_upload_had_to_have_put_right_is_said():
+    pad, chalk = SketchPad(size=256), Image.new("RGB", (256, 256), "black")
+    ImageDraw.Draw(chalk).line([(60, 60), (200, 120), (90, 200)], "white", 8)
+    file = io.BytesIO()
+    chalk.save(file, "png")
+    upload(pad.upload, "blackboard.png", file.getvalue())
+    assert len(pad.drawing.drawn) == 1
+    assert "blackboard.png has light lines" in pad.status.value and "turned round" in pad.status.value
+    pad.add()
+    assert "turned round" not in pad.status.value
 
 
 def test_saving_one_sketch_as_a_picture(tmp_path):
