@@ -217,7 +217,8 @@ class LiveTraining(w.VBox):
             self._complain(f"Training failed at iteration {session.iteration}", message, session.advice, session.error)
         elif not session.running:
             done = "done" if session.done >= 1 else "stopped" if session.seconds else "ready"
-            self._say(f"{done} at iteration {session.iteration}, after {clock(session.seconds)} of training" if session.seconds else done)
+            kept = f"; {session.verdict}" if session.verdict else ""
+            self._say(f"{done} at iteration {session.iteration}, after {clock(session.seconds)} of training{kept}" if session.seconds else done)
 
     def _show_live(self, images, caption):
         """Shows images [N, 3, R, R] as the present ones, unless somebody looks at earlier ones."""

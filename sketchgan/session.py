@@ -75,6 +75,7 @@ class Session:
         self.history = History(G, checkpoint and checkpoint.with_suffix(".history"))
         self.run = self.error = self.advice = self.thread = self.on_step = self.on_end = None
         self.running = False                                # whether training is under way (paused counts)
+        self.verdict = ""                                   # what the stopping rule keeps and why, once training has ended by itself
         if checkpoint and checkpoint.exists():
             self.history.read()
         self.phase, self._measuring = "train", Allowance(0.03, 5.0)
@@ -140,6 +141,9 @@ class Session:
             self.controls.stop = self.controls.pause = False
             self.error = self.advice = None
             self._recent.clear()
+            if self.verdict:                                # the rule's choice, not anybody's: going on has a newer result
+                self.verdict = ""
+                self.history.choose(None)
             if not here:
                 self.thread = threading.Thread(target=self._train, daemon=True, name="training")
                 self.thread.start()
@@ -196,6 +200,10 @@ class Session:
             if not self._time_over():
                 for step in self.run.steps():
                     self._take(step)
+                    if step.phase == "chosen":
+                        self._choose(step)
+                if self._time_over() and not self.verdict and self.run.watch and self.run.watch.trace:
+                    self._choose(self.run.chosen())         # minutes are an end like any other
         except KeyboardInterrupt:                           # a second one, in the middle of a step
             self._go_back()
         except Exception as error:
@@ -271,6 +279,15 @@ class Session:
             self.iteration, self.seconds = self.run.state.iteration, self.run.seconds
             self.history.add(self.run.state.G_shown, self.iteration, self.seconds, self.run.state.params_G)
             self.history.save()
+
+    def _choose(self, step) -> None:
+        """Make the stopping rule's choice the result, unless somebody has chosen; it stands at the end of the history."""
+        self._keep()
+        if self.history.chosen is None:
+            self.verdict = step.message
+            if step.iteration < self.iteration:
+                self.history.add(step.G, step.iteration, self.seconds + 0.01, self.run.state.params_G)
+                self.history.choose(self.history.snapshots[-1])
 
     def _fail(self, error) -> None:
         """Go back to the last good state, so that Start goes on from there, and say what to do."""

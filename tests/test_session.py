@@ -10,6 +10,7 @@ from sketchgan.photosketch import PhotoSketch
 from sketchgan.session import Allowance, Session
 from sketchgan.sessions import open_session
 from sketchgan.sketches import load_sketches
+from sketchgan.stopping import Look, StoppingRule, Watch
 from sketchgan.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 4, 8: 4}
@@ -210,6 +211,45 @@ def test_the_judge_s_share_is_measured():
 def test_ready_made_sketches_do_too():
     one = Session(*networks(), load_sketches("standing_cat", 8), config=quick(1))
     assert len(one.sketches) >= 1 and one.done == 0 and one.speed == 0
+
+
+@pytest.fixture
+def second_is_best(monkeypatch):
+    """Of all looks, the one after two iterations finds the samples nearest to the sketches."""
+    monkeypatch.setattr(Watch, "measure", lambda watch, iteration, G, D: Look(iteration, 1.0 if iteration == 2 else 2.0, 1.0))
+
+
+def remember(one):
+    """Weights by number of iterations, as training passes them."""
+    seen = {}
+    one.on_step = lambda step: seen.update({step.iteration + 1: weights(step.G)}) if step.phase == "train" else None
+    return seen
+
+
+def test_the_rule_s_choice_is_the_result_until_training_goes_on(second_is_best):
+    one = Session(*networks(), sketches(), config=quick(6, stopping=StoppingRule(every=2)))
+    seen = remember(one)
+    finish(one)
+    assert one.verdict.startswith("kept iteration 2 of 6")
+    assert one.history.chosen.iteration == 2 and one.iteration == 6 and torch.equal(weights(one.result), seen[2])
+    one.config = one.run.config = quick(8, stopping=StoppingRule(every=2))
+    one.start()
+    assert one.history.chosen is None or one.verdict, "what the rule chose is no choice of anybody's"
+    one.join()
+    assert one.verdict.startswith("kept iteration 2 of 8") and one.iteration == 8
+
+
+def test_the_rule_chooses_when_the_minutes_are_over_and_not_on_stop_nor_against_a_choice(second_is_best):
+    one = Session(*networks(), sketches(), config=quick(10_000, stopping=StoppingRule(every=2)), minutes=0.02)
+    finish(one)
+    assert one.iteration > 2 and one.verdict.startswith("kept iteration 2")
+    stopped = Session(*networks(), sketches(), config=quick(10_000, stopping=StoppingRule(every=2)))
+    stopped.start(), wait_for(lambda: stopped.iteration > 4), stopped.stop(), stopped.join()
+    assert not stopped.verdict and stopped.history.chosen is None
+    mine = Session(*networks(), sketches(), config=quick(6, stopping=StoppingRule(every=2)))
+    mine.on_step = lambda step: mine.history.choose(mine.history.snapshots[0]) if step.iteration == 4 else None
+    finish(mine)
+    assert not mine.verdict and mine.history.chosen is mine.history.snapshots[0]
 
 
 def test_an_allowance_keeps_its_share_and_its_distance(monkeypatch):
