@@ -19,7 +19,7 @@ class HistorySlider(w.HBox):
         self.use_button = button("Use this one", "Make the state that is shown the result", self.use)
         self.choice = w.HTML()
         self.scrub.observe(self._moved, "value")
-        super().__init__([self.scrub, self.use_button, self.choice], layout=w.Layout(flex_flow="row wrap", align_items="center"))
+        super().__init__([self.scrub, self.use_button, self.choice], layout=w.Layout(flex_flow="row wrap", align_items="center", grid_gap="0 8px"))
         self.place()
 
     def place(self):
@@ -30,8 +30,9 @@ class HistorySlider(w.HBox):
                 at = 0 if self.looked is ORIGINAL else len(snapshots) + 1
             else:                                           # it may have been dropped: then the first one not before it
                 at = 1 + sum(snapshot.seconds < self.looked.seconds for snapshot in snapshots)
-            # The end first, and each in a message of its own: a browser that reads the value of a message before its max
-            # clips it to the old end and sends that back, as if somebody had moved the slider there.
+            # The end first, and each in a message of its own. A message with both has them in no certain order (ipywidgets
+            # keeps a set of names), and a browser that reads the value first clips it to the old end and sends that back,
+            # as if somebody had moved the slider there.
             self._placing = True
             self.scrub.max = len(snapshots) + 1
             self.scrub.value = at

@@ -85,7 +85,7 @@ class LiveTraining(w.VBox):
         self.augment = w.SelectionSlider(options=list(AUGMENTATIONS.items()), description="augment",
                                          continuous_update=False,
                                          tooltip="How the sketches are moved about, so that few of them are not learnt by heart")
-        self.curves = [w.Image(format="png", layout=w.Layout(display="none", max_width="100%")) for _ in range(2)]
+        self.curves = [w.Image(format="png", layout=w.Layout(display="none", width="49%", min_width="300px")) for _ in range(2)]
         self._show_terms()
         self.outlines.observe(lambda _: self._toggled(), "value")
         self.l_image.observe(lambda change: self._wish(l_image=change.new), "value")
