@@ -35,7 +35,8 @@ def measure(notebook, minutes: float) -> list[dict]:
     live = notebook.cell("LiveTraining(")
     notebook.run(0, live + 1, seconds=600)
     notebook.stroke([(0.2, 0.4), (0.5, 0.35), (0.8, 0.45)], canvas=1)
-    notebook.python("live.session.minutes = None")
+    notebook.python("import dataclasses; live.session.minutes = None; "        # nothing ends it before the hour is over
+                    "live.session.config = dataclasses.replace(live.session.config, stopping=None)")
     notebook.press("Start")
     devtools = notebook.page.context.new_cdp_session(notebook.page)
     rows, began = [], time.monotonic()

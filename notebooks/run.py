@@ -40,9 +40,16 @@ def run(path: Path, minutes: float, only: set[str] | None = None) -> str:
     notebook = nbformat.read(path, as_version=4)
     began = time.monotonic()
     cells = notebook.cells if only is None else [cell for cell in notebook.cells if only & set(cell.metadata.get('tags', []))]
+    numbers = [cell.get('execution_count') for cell in cells]
     part = nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)    # the same cells: outputs land in the notebook
     NotebookClient(part, timeout=60 * minutes, kernel_name='python3',
                    resources={'metadata': {'path': str(path.parent)}}).execute()
+    if only is not None:                                        # a reader sees the notebook run from top to bottom
+        for cell, number in zip(cells, numbers):
+            cell.execution_count = number
+            for out in cell.outputs:
+                if 'execution_count' in out:
+                    out.execution_count = number
     text = nbformat.writes(readable(notebook)).rstrip('\n') + '\n'
     size = len(text.encode('utf-8'))
     if size > MOST_BYTES:
