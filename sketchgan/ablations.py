@@ -246,7 +246,7 @@ class Runner:
         changes = dict(row.changes)
         from_samples = changes.pop("from_samples", False)
         config = CustomizeConfig(iterations=budget.iterations, batch=budget.batch, bf16=bool(budget.bf16), seed=job.seed, device=self.device,
-                                 sample_every=0, checkpoint_every=max(1, math.gcd(*self.checks(job)) // 5), stopping=None, **changes)
+                                 warm=self.warm, sample_every=0, checkpoint_every=max(1, math.gcd(*self.checks(job)) // 5), stopping=None, **changes)
         images = task.images() if config.l_image > 0 and not from_samples else None
         left = [at for at in self.checks(job) if not self.done(job, at)]
         # A checkpoint beyond a measurement that is missing (of a run with fewer checks) is of no use.
