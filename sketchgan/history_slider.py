@@ -17,9 +17,12 @@ class HistorySlider(w.HBox):
         self.scrub = w.IntSlider(0, 0, 0, description="history", readout=False, layout=w.Layout(flex="1 1 300px"),
                                  tooltip="Go back to earlier states of this training; the right end is now")
         self.use_button = button("Use this one", "Make the state that is shown the result", self.use)
+        # A slider that grows under the hand is hard to bring to its end, and the browser's End key goes to where it was at first.
+        self.now_button = button("Now", "Back to the newest state, and follow it", self.now)
         self.choice = w.HTML()
         self.scrub.observe(self._moved, "value")
-        super().__init__([self.scrub, self.use_button, self.choice], layout=w.Layout(flex_flow="row wrap", align_items="center", grid_gap="0 8px"))
+        super().__init__([self.scrub, self.now_button, self.use_button, self.choice],
+                         layout=w.Layout(flex_flow="row wrap", align_items="center", grid_gap="0 8px"))
         self.place()
 
     def place(self):
@@ -41,9 +44,11 @@ class HistorySlider(w.HBox):
             self.choice.value = f"the result is <b>{moment(chosen)}</b>" if chosen else "the result is the newest state"
 
     def now(self):
-        """Goes to the right end."""
-        self.looked = None
-        self.place()
+        """Goes to the right end, and stays there while the history grows."""
+        with self.lock:
+            self.looked, self.use_button.disabled = None, False
+            self.place()
+            self.show(None)
 
     def use(self):
         """Makes the state that is looked at the result; at the right end, that is the newest."""

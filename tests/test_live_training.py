@@ -327,6 +327,10 @@ def test_the_right_end_is_now_even_before_the_slider_has_grown():
     live.history.snapshots.append(live.history.snapshots[-1])
     live.slider.scrub.value = live.slider.scrub.max
     assert live.slider.looked is None
+    live.slider.scrub.value = 0
+    live.slider.now_button.click()
+    assert live.slider.looked is None and live.slider.scrub.value == live.slider.scrub.max == 1 + len(live.history)
+    assert "now" in live.caption.value and not live.slider.use_button.disabled
 
 
 def test_the_warm_start_shows_the_nearest_samples(monkeypatch):
