@@ -196,7 +196,8 @@ def summary(rows: list[dict], names: list[str], tasks: list[str], iterations: in
              f"target pictures (as many as there are); features by {', '.join(sorted({row['extractor'] for row in rows}))}. "
              f"Measured on: {'; '.join(about)}. Every number is in the CSV of the same name."]
     for task in tasks:
-        parts += [f"## {task.replace('_', ' ')}", tables.markdown(complete(table(rows, names, task)))]
+        run = any(row["task"] == task for row in rows)
+        parts += [f"## {task.replace('_', ' ')}", tables.markdown(complete(table(rows, names, task))) if run else "Not run."]
     verdicts = [judge_ordering(ordering, rows) for ordering in ORDERINGS]
     parts += ["## Orderings", "\n".join(f"- {verdict}" for verdict in verdicts), "## When to stop", regret_sentence(stopping_regret(rows))]
     return "\n\n".join(parts) + "\n"
