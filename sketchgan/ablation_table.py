@@ -113,7 +113,7 @@ def table(rows: list[dict], names: list[str], task: str) -> list[dict]:
         value, sd = spread([row["frechet"] for row in runs])
         # Over several seeds their scatter says more than each one's interval.
         around = f"± {sd:.1f}" if len(runs) > 1 else f"({runs[0]['frechet_low']:.1f} to {runs[0]['frechet_high']:.1f})"
-        lines.append({"row": name, "seeds": len(runs), "Frechet": f"{value:.1f} {around}", "KID x1000": 1000 * mean("kid"),
+        lines.append({"row": name, "seeds": len(runs), "Frechet": f"{value:.1f} {around}", "KID": mean("kid"),
                       "precision": mean("precision"), "recall": mean("recall"), "density": mean("density"), "coverage": mean("coverage"),
                       "share": share_of(runs), "chamfer, px": mean("chamfer"), "minutes": mean("seconds") / 60})
     return lines
@@ -171,7 +171,7 @@ def draw(rows: list[dict], names: list[str], tasks: list[str]):
                 axes.plot([row["frechet_low"], row["frechet_high"]], [at, at], color=COLORS[1], lw=1.2)
                 axes.plot(row["frechet"], at, "o", ms=4, color=COLORS[0] if name == "full method" else COLORS[1])
             if not runs:
-                axes.text(0.02, y, "not run", transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=MUTED)
+                axes.text(0.02, y, "not run", transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=MUTED, backgroundcolor="white")
         axes.set_title(task.replace("_", " "), loc="left", fontsize=9, color=INK)
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_ylim(len(names) - 0.5, -0.5)

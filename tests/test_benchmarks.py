@@ -20,7 +20,7 @@ def benchmark(root, monkeypatch):
     """Import a benchmark by name, as if it were run from its folder."""
     monkeypatch.syspath_prepend(str(root / "benchmarks"))
     yield importlib.import_module
-    for name in ("customise_curves", "judge_confusion", "_results"):
+    for name in ("customise_curves", "judge_confusion", "readme_tables", "_results"):
         sys.modules.pop(name, None)
 
 
@@ -143,3 +143,10 @@ def test_tables_and_files_keep_numbers(benchmark, tmp_path, capsys):
     assert results.read(tmp_path / "none.csv") == []
     results.show(rows)
     assert capsys.readouterr().out.splitlines()[2].split() == ["a", "0.123", "3"]
+
+
+def test_the_readme_s_tables_are_what_the_csv_files_say(benchmark, root):
+    tables, page = benchmark("readme_tables"), (root / "README.md").read_text(encoding="utf-8")
+    assert {name for _, name, _ in tables.MARK.findall(page)} == set(tables.TABLES), "every table has its mark"
+    assert tables.filled(page) == page, "run `python benchmarks/readme_tables.py --write`"
+    assert tables.filled(page.replace(" % |", " ‰ |")) == page, "a figure that was changed by hand is found"
