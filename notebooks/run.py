@@ -66,11 +66,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('notebooks', nargs='*', type=Path, help='default: every notebook in this folder')
     parser.add_argument('--minutes', type=float, default=30, help='most minutes for one cell')
-    parser.add_argument('--tables', action='store_true', help='only the cells whose outputs the tests check')
+    parser.add_argument('--tables', action='store_true', help='only the cells that print or draw committed results')
     options = parser.parse_args()
     os.environ.pop('SKETCHGAN_FAST', None)                      # a small run must never become the committed one
     for path in options.notebooks or sorted(HERE.glob('[0-9][0-9]_*.ipynb')):
-        print(run(path.resolve(), options.minutes, {'imports', 'nbval-check-output'} if options.tables else None), flush=True)
+        print(run(path.resolve(), options.minutes, {'imports', 'nbval-check-output', 'figure'} if options.tables else None), flush=True)
 
 
 if __name__ == '__main__':
