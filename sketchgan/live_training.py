@@ -153,10 +153,11 @@ class LiveTraining(w.VBox):
         Unlike join(), it leaves the kernel free for strokes and buttons: `await live.finished()` may stand in a notebook
         whose cells are all run at once. patience: seconds after which training starts by itself if nobody draws.
         """
-        if self.mode == "cell" or not widgets_live_while_awaiting():
+        begun = lambda: self.running or len(self.history) or self.error
+        if self.mode == "cell" or not (begun() or widgets_live_while_awaiting()):      # nobody could press Start meanwhile
             self.start()
         deadline = time.monotonic() + patience
-        while not (self.running or len(self.history) or self.error):
+        while not begun():
             left = deadline - time.monotonic()
             self._say("Draw on the pad, then press Start" if self._touched else
                       f"Draw on the pad and press Start; without a drawing, training starts in {clock(left + 1)}")

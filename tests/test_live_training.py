@@ -393,6 +393,14 @@ def test_an_old_kernel_does_not_wait_for_a_press_that_cannot_come(monkeypatch):
     live = LiveTraining(*networks(), sketches(), config=quick(1))
     asyncio.run(live.finished(patience=600))
     assert live.iteration == 1
+    stopped = LiveTraining(*networks(), sketches(), config=quick(1000))
+    stopped.start()
+    while not len(stopped.history):
+        time.sleep(0.01)
+    stopped.stop()
+    before = stopped.iteration
+    asyncio.run(stopped.finished())
+    assert stopped.iteration == before < 1000, "who pressed Stop wants the next cell, not the rest of the training"
 
 
 def test_starting_over_takes_what_is_on_the_pad():
