@@ -52,7 +52,7 @@ class CustomizeConfig:
     d_sketch_pretrained: bool = True  # D_sketch from the photograph D (published) or from scratch
     f_batch_stats: bool = True       # F's batch norms use the batch (published) or running statistics
     f_halvings: int = 0              # shrink images this often by 2 for F and back after (2 for 1024 px FFHQ)
-    bf16: bool = False               # beyond the paper: all but R1 in bfloat16; where the processor has it, 1.5 times as fast
+    bf16: bool = False               # beyond the paper: all but R1 in bfloat16; faster where the processor has it
     g_ema_kimg: float = 0.0          # half-life of G_ema in thousand images; 0: none, as published
     warm_start: bool = False         # beyond the paper: fit the mapping network to the nearest samples first
     warm: WarmStart = WarmStart()    # how
