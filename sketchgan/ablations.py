@@ -46,15 +46,17 @@ KEPT_BACK = 6  # sketches beyond those of a row that no row trains with: what a 
 @dataclass(frozen=True)
 class Row:
     """One line of the table. how: 'base', 'embedding', 'chamfer', 'warm start' or 'training'; rank: order of importance;
-    sketches: how many; changes: fields of CustomizeConfig that differ from the full method; 'pool': of how many samples a
-    baseline keeps the nearest; 'from_samples': D_image learns from
-    samples of the base instead of the data set; main: wanted for every task."""
+    sketches: how many; changes: fields of CustomizeConfig that differ from the full method; data: whether D_image learns from
+    the data set, not from samples of the base; pool: of how many samples a baseline keeps the nearest, where not the budget's;
+    main: wanted for every task."""
 
     name: str
     how: str
     rank: int
     sketches: int = 30
     changes: dict = field(default_factory=dict)
+    data: bool = True
+    pool: int | None = None
     main: bool = False
 
 
@@ -63,7 +65,7 @@ ROWS = (
     Row("original", "base", 1, main=True),
     Row("sketch retrieval", "embedding", 6, main=True),
     Row("chamfer matching", "chamfer", 2, main=True),
-    Row("chamfer matching, nearer half", "chamfer", 6, changes={"pool": 5000}),
+    Row("chamfer matching, nearer half", "chamfer", 6, pool=5000),
     Row("full method", "training", 0, main=True),
     Row("without augmentation", "training", 12, changes={"augment": ""}),
     Row("D from scratch", "training", 7, changes={"d_sketch_pretrained": False}),
@@ -72,7 +74,7 @@ ROWS = (
     Row("weight regularisation", "training", 10, changes={"l_image": 0.0, "l_weight": 1.0}),
     Row("1 sketch", "training", 5, sketches=1),
     Row("5 sketches", "training", 4, sketches=5),
-    Row("images from the base's samples", "training", 9, changes={"from_samples": True}),
+    Row("images from the base's samples", "training", 9, data=False),
     Row("image and weight regularisation", "training", 15, changes={"l_weight": 1.0}),
     Row("affine layers", "training", 14, changes={"optim_param": "affine"}),
     Row("all of G", "training", 13, changes={"optim_param": "all"}),
@@ -231,7 +233,7 @@ class Runner:
             return metrics.sample(G, n, self.sample_seed(job))
         distance = by_chamfer(task.F, sketches) if row.how == "chamfer" else by_embedding(
             load_sketch_embedding(self.weights / "sketch_embedding.safetensors", self.device), sketches)
-        return retrieve(task.G, distance, n, max(n, row.changes.get("pool", self.budget.pool)), self.sample_seed(job)).images
+        return retrieve(task.G, distance, n, max(n, row.pool or self.budget.pool), self.sample_seed(job)).images
 
     def sample_seed(self, job: Job) -> int:
         """z and noise of the measured samples: the same for all rows of a seed, so that their difference is that of the rows."""
@@ -243,11 +245,10 @@ class Runner:
         drawn = task.sketches(job.seed, row.sketches + KEPT_BACK)
         sketches, held_out = drawn[:row.sketches], drawn[row.sketches:]
         checkpoint, budget = self.work / f"{self.file(job)}.pt", self.budget
-        changes = dict(row.changes)
-        from_samples = changes.pop("from_samples", False)
         config = CustomizeConfig(iterations=budget.iterations, batch=budget.batch, bf16=bool(budget.bf16), seed=job.seed, device=self.device,
-                                 warm=self.warm, sample_every=0, checkpoint_every=max(1, math.gcd(*self.checks(job)) // 5), stopping=None, **changes)
-        images = task.images() if config.l_image > 0 and not from_samples else None
+                                 warm=self.warm, sample_every=0, checkpoint_every=max(1, math.gcd(*self.checks(job)) // 5), stopping=None,
+                                 **row.changes)
+        images = task.images() if config.l_image > 0 and row.data else None
         left = [at for at in self.checks(job) if not self.done(job, at)]
         # A checkpoint beyond a measurement that is missing (of a run with fewer checks) is of no use.
         resume = checkpoint.is_file() and checkpoints.load_training(checkpoint)["state"]["iteration"] <= left[0]

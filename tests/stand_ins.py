@@ -1,7 +1,8 @@
-"""Small networks for tests that measure: an F whose drawing is known, and a generator of 8 px."""
+"""Small networks for tests: an F whose drawing is known, a generator of 8 px, and all that a customisation needs."""
 import torch
 
-from sketchgan.stylegan2 import Generator
+from sketchgan.photosketch import PhotoSketch
+from sketchgan.stylegan2 import Discriminator, Generator
 
 
 class Dark(torch.nn.Module):
@@ -20,3 +21,10 @@ class Dark(torch.nn.Module):
 def small_generator():
     torch.manual_seed(0)
     return Generator(8, z_dim=8, w_dim=8, num_mapping=2, channels={4: 8, 8: 8}).eval()
+
+
+def small_networks():
+    """G, D and F of 8 px, untrained."""
+    torch.manual_seed(0)
+    channels = {4: 4, 8: 4}
+    return Generator(8, 6, 6, 2, channels).eval(), Discriminator(8, channels).eval(), PhotoSketch(2, 1).eval()

@@ -14,10 +14,10 @@ from sketchgan import checkpoints
 from sketchgan.augment import augment
 from sketchgan.controls import Controls
 from sketchgan.customize import CustomizeConfig, NonFiniteLoss, Run, customize, train_step
-from sketchgan.photosketch import PhotoSketch
 from sketchgan.stylegan2 import Discriminator, Generator
 from sketchgan.training_state import Shuffle, TrainingState
 from sketchgan.warmstart import WarmStart
+from tests.stand_ins import small_networks
 
 CHANNELS = {4: 4, 8: 4}
 QUICK = CustomizeConfig(d_reg_every=3, sample_every=0, samples=2)
@@ -26,8 +26,7 @@ TINY_WARM = WarmStart(samples=48, keep=0.25, rounds=1, candidates=8, pool=32, st
 
 @pytest.fixture(scope="module")
 def networks():
-    torch.manual_seed(0)
-    return Generator(8, 6, 6, 2, CHANNELS).eval(), Discriminator(8, CHANNELS).eval(), PhotoSketch(2, 1).eval()
+    return small_networks()
 
 
 @pytest.fixture

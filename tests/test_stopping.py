@@ -8,11 +8,10 @@ import torch
 from sketchgan import checkpoints
 from sketchgan.controls import Controls
 from sketchgan.customize import CustomizeConfig, NonFiniteLoss, Run, customize
-from sketchgan.photosketch import PhotoSketch
 from sketchgan.stopping import Look, StoppingRule, Watch, choose, is_over, overfitting, verdict
-from sketchgan.stylegan2 import Discriminator, Generator
+from sketchgan.stylegan2 import Generator
 from sketchgan.warmstart import WarmStart
-from tests.stand_ins import Dark, small_generator
+from tests.stand_ins import Dark, small_generator, small_networks
 
 RULE = StoppingRule(patience=3)
 
@@ -137,13 +136,11 @@ def test_a_look_judges_overfitting_by_the_sketches_kept_back(G):
 
 QUICK = CustomizeConfig(d_reg_every=3, sample_every=0, samples=2, checkpoint_every=3,
                         stopping=StoppingRule(every=2, samples=8, patience=100))
-CHANNELS = {4: 4, 8: 4}
 
 
 @pytest.fixture(scope="module")
 def networks():
-    torch.manual_seed(0)
-    return Generator(8, 6, 6, 2, CHANNELS).eval(), Discriminator(8, CHANNELS).eval(), PhotoSketch(2, 1).eval()
+    return small_networks()
 
 
 @pytest.fixture
