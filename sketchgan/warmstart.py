@@ -3,10 +3,12 @@
 The published recipe needs tens of thousands of iterations, because D_sketch has to find out, a batch of four at a
 time, which of all the poses G can paint are wanted.  But G can paint them already.  So search first, then fit:
 
-1. Sample the original generator, draw each sample with F, and rank by chamfer distance to the user's sketches.
-2. A small network learns to predict that distance from w alone.  It screens many thousand w in a moment; those it
-   likes best are rendered and measured.  The accepted set, the w that are as near as the best few per cent of the
-   plain samples, grows severalfold for the price of a few more renderings.
+1. Sample the original generator, draw each sample with F, and rank by chamfer distance to the user's sketches.  Each
+   sketch has its own unit: the distance that 5 % of the samples come within.  In pixels, a sketch of few lines would
+   be near to everything and have nearly all the accepted samples, and the other poses that were drawn next to none.
+2. A small network learns to predict that nearness from w alone.  It screens many thousand w in a moment; those it
+   likes best are rendered and measured.  The accepted set, the w that are as near as the best fifth of the plain
+   samples, nearly doubles for the price of a few more renderings.
 3. Fit the mapping network so that its w are distributed like the accepted ones.
 
 Accepted w are samples of the original generator that happen to have the pose.  In every direction of W that has
@@ -29,8 +31,10 @@ from .training_state import frozen_sketcher
 class WarmStart:
     """How to search and how to fit; each number with its reason."""
 
-    samples: int = 3072        # plain samples to rank: at 8 % kept, 250 to learn from
-    keep: float = 0.08         # share of them whose distance sets the threshold for being accepted
+    samples: int = 3072        # plain samples to rank: a fifth kept is 600 to learn from
+    keep: float = 0.2          # share of them whose nearness is enough to be accepted: more is more variety and less likeness;
+                               # for a pose that the base paints in less than a tenth of its samples, try 0.08
+    unit: float = 0.05         # the share of plain samples within a sketch's unit of distance
     rounds: int = 1            # of screening and measuring; each learns from what the last one measured
     pool: int = 50_000         # fresh w a round screens; costs only the mapping network
     candidates: int = 512      # of those, how many are rendered and measured
@@ -40,8 +44,8 @@ class WarmStart:
     steps: int = 800           # of fitting the mapping network; a few seconds
     batch: int = 256           # w per step: enough to see a distribution
     lr: float = 0.1            # Adam; the mapping network's lr_mul of 0.01 makes 0.001 of it
-    pose: float = 0.2          # weight of the predicted distance in the fit, as far as it exceeds the accepted ones'
-    stay: float = 0.03         # weight of staying where each z was, which keeps its own colours
+    pose: float = 0.2          # weight of the predicted nearness in the fit, as far as it exceeds the accepted ones'
+    stay: float = 0.1          # weight of staying where each z was, which keeps its own colours
     shown: int = 16            # nearest samples to report while searching
 
 
@@ -68,14 +72,16 @@ def warm_start(G, F, sketches: Tensor, config: WarmStart, generator: torch.Gener
     """
     search = Search(G, F, sketches, config, generator)
     yield from search.measure(search.draw(config.samples), "ranking samples")
-    threshold = search.distances.quantile(config.keep)
+    units = search.distances.quantile(config.unit, 0).clamp(min=1e-3)  # [S]
+    nearness = lambda: (search.distances / units).amin(1)              # [N], of all that is measured so far
+    threshold = nearness().quantile(config.keep)
     for i in range(config.rounds):
-        predict = yield from fit_predictor(search.coordinates(search.w), search.distances, generator)
+        predict = yield from fit_predictor(search.coordinates(search.w), nearness(), generator)
         pool = search.draw(config.pool)
         likely = predict(search.coordinates(pool)).argsort()[: config.candidates]
         yield from search.measure(pool[likely], f"screening, round {i + 1} of {config.rounds}")
-    accepted = search.w[search.distances <= threshold]
-    predict = yield from fit_predictor(search.coordinates(search.w), search.distances, generator)
+    accepted = search.w[nearness() <= threshold]
+    predict = yield from fit_predictor(search.coordinates(search.w), nearness(), generator)
     style = copy.deepcopy(G.style)
     for step, loss in fit_mapping(style, search, accepted, predict):
         yield Progress("fitting the mapping network", loss, None, step / config.steps)
@@ -83,7 +89,7 @@ def warm_start(G, F, sketches: Tensor, config: WarmStart, generator: torch.Gener
 
 
 class Search:
-    """The w measured so far, with their distances [N] in pixels and the nearest samples."""
+    """The w [N, w_dim] measured so far, their distances [N, S] to each sketch in pixels, and the nearest samples."""
 
     def __init__(self, G, F, sketches, config, generator):
         self.G, self.config, self.generator = G, config, generator
@@ -91,9 +97,9 @@ class Search:
         self.F = frozen_sketcher(F, batch_stats=False).to(self.device)
         self.targets = variants(sketches.to(self.device), config.shift, config.scale)
         self.w = torch.empty(0, G.w_dim, device=self.device)
-        self.distances = torch.empty(0, device=self.device)
+        self.distances = torch.empty(0, len(sketches), device=self.device)
         self.nearest = torch.empty(0, 3, G.resolution, G.resolution, device=self.device)
-        self.nearest_distances = self.distances
+        self.nearest_distances = torch.empty(0, device=self.device)
         # W is compared in units of its own spread, or a few wide directions would decide everything.
         w = self.draw(4096)
         self.mean, self.std = w.mean(0), w.std(0) + 1e-6
@@ -110,10 +116,11 @@ class Search:
 
     @torch.no_grad()
     def distance(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        """Distances [N] of the samples of w [N, w_dim] to the nearest sketch, in pixels, and the samples."""
+        """Distances [N, S] of the samples of w [N, w_dim] to each sketch as it best fits, in pixels, and the samples."""
         images = self.G.synthesis(w[:, None].expand(-1, self.G.num_ws, -1), generator=self.generator)
         limit = self.config.truncate * self.G.resolution
-        return chamfer(self.F(images), self.targets, limit).amin(1), images
+        moved = chamfer(self.F(images), self.targets, limit)  # [N, 27 S], all sketches moved alike, then all moved otherwise
+        return moved.unflatten(1, (-1, self.distances.shape[1])).amin(1), images
 
     def measure(self, w: Tensor, message: str, chunk: int = 64) -> Iterator[Progress]:
         """Render, draw and measure w [N, w_dim], and take them in."""
@@ -121,18 +128,18 @@ class Search:
             part = w[start : start + chunk]
             distances, images = self.distance(part)
             self.w, self.distances = torch.cat([self.w, part]), torch.cat([self.distances, distances])
-            near = torch.cat([self.nearest_distances, distances])
+            near = torch.cat([self.nearest_distances, distances.amin(1)])
             best = near.sort(stable=True).indices[: self.config.shown]
             self.nearest = torch.cat([self.nearest, images])[best]
             self.nearest_distances = near[best]
-            losses = {"nearest": self.nearest_distances.mean().item(), "typical": self.distances.median().item()}
+            losses = {"nearest": self.nearest_distances.mean().item(), "typical": self.distances.amin(1).median().item()}
             yield Progress(message, losses, self.nearest, min(1, (start + chunk) / len(w)))
 
     def adopt(self, style: nn.Module, accepted: int, n: int = 128) -> Progress:
         """Give G the fitted mapping network, if fresh samples are nearer to the sketches with it than without."""
-        before = self.distance(self.draw(n))[0].mean().item()
+        before = self.distance(self.draw(n))[0].amin(1).mean().item()
         after, images = self.distance(self.draw(n, style))
-        losses = {"before": before, "after": after.mean().item()}
+        losses = {"before": before, "after": after.amin(1).mean().item()}
         message = f"mean distance to the sketches {before:.2f} px before, {losses['after']:.2f} px after the fit " \
                   f"to {accepted} accepted samples"
         if losses["after"] < before:
@@ -160,14 +167,14 @@ def variants(sketches: Tensor, shift: float, scale: float) -> Tensor:
     return torch.cat(moved)
 
 
-def fit_predictor(x: Tensor, distances: Tensor, generator: torch.Generator,
+def fit_predictor(x: Tensor, nearness: Tensor, generator: torch.Generator,
                   steps: int = 600) -> Generator[Progress, None, Callable]:
-    """A small network from coordinates x [N, w_dim] to the standardised log distance [N], frozen; yields as it goes
+    """A small network from coordinates x [N, w_dim] to the standardised log nearness [N], frozen; yields as it goes
     and returns the network: `predict = yield from fit_predictor(...)`.
 
     Near samples are few and are the ones that matter: they weigh more.
     """
-    y = distances.clamp(min=1e-3).log()
+    y = nearness.clamp(min=1e-3).log()
     y = (y - y.mean()) / (y.std() + 1e-6)
     weight = (-y).exp().clamp(max=5)
     with torch.random.fork_rng(devices=[]):
@@ -216,7 +223,7 @@ def fit_mapping(style: nn.Module, search: Search, accepted: Tensor, predict: Cal
 
         energy distance(w, accepted) + pose * E max(0, d(w) - E d(accepted)) + stay * E |w - w of the original|^2 / dim
 
-    with d the predicted distance.  Nothing is gained by being predicted nearer than the accepted ones: out there the
+    with d the predicted nearness (small is near).  Nothing is gained by being predicted nearer than the accepted ones: out there the
     predictor has seen nothing, and what it likes is no picture.
     """
     config, original, generator = search.config, search.G.style, search.generator

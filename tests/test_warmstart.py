@@ -100,6 +100,21 @@ def test_random_samples_take_the_pose_and_keep_the_colours(fitted):
     assert reports[-1].losses["after"] < reports[-1].losses["before"]
 
 
+@torch.no_grad()
+def test_a_sketch_that_is_far_from_everything_has_its_share_of_the_samples():
+    G = Arrows()
+    w = G.style(torch.randn(500, 12, generator=torch.Generator().manual_seed(7)))
+    pointing = lambda w, to: ((G.angle(w) - to + torch.pi) % (2 * torch.pi) - torch.pi).abs() < torch.pi / 6
+    left, up = (Edges()(G.synthesis(w[pointing(w, to)][:1, None])) for to in (torch.pi, torch.pi / 2))
+    up[:, :, 0] = up[:, :, :, 0] = -1  # a frame that no sample has: in pixels, all of them are nearer to the other sketch
+    after = copy.deepcopy(G)
+    with torch.enable_grad():
+        list(warm_start(after, Edges(), torch.cat([left, up]), CONFIG, torch.Generator().manual_seed(0)))
+    made = after.style(torch.randn(2000, 12, generator=torch.Generator().manual_seed(1)))
+    shares = [pointing(made, to).float().mean().item() for to in (torch.pi, torch.pi / 2)]
+    assert min(shares) > 0.1, shares  # in pixels, one in a hundred
+
+
 def test_only_the_mapping_network_changes_and_reports_come_early(fitted):
     before, after, _, reports = fitted
     assert any(not torch.equal(a, b) for a, b in zip(before.style.parameters(), after.style.parameters()))
