@@ -193,14 +193,19 @@ class Run:
             yield self.chosen()
 
     def warm_steps(self) -> Iterator[Step]:
-        """Move the mapping network near the sketches before training; stopped halfway, it begins again on resume."""
-        self.obey_controls()
+        """Move the mapping network near the sketches before training; begun anew with other sketches, and on resume."""
+        while self.warm and not self.controls.stop:
+            self.obey_controls()
+            yield from self.warm_attempt(self.terms["sketches"])
+
+    def warm_attempt(self, sketches: Tensor) -> Iterator[Step]:
+        """One search and fit, which ends early if training is stopped or other sketches are wished for."""
         state, config = self.state, self.config
         state.G.load_state_dict(state.G_base.state_dict())
-        stream = seeded(config.seed, "warm start")
-        for progress in warm_start(state.G, state.F, self.terms["sketches"], config.warm, stream):
+        for progress in warm_start(state.G, state.F, sketches, config.warm, seeded(config.seed, "warm start")):
             self.controls.wait_while_paused()
-            if self.controls.stop:
+            wished = self.controls.sketches
+            if self.controls.stop or not (wished is None or same(wished, sketches)):
                 return
             yield Step("warm", state.iteration, progress.losses, 0, progress.samples, state.G, progress.message,
                        progress.done)

@@ -10,7 +10,6 @@ import time
 import torch
 
 from . import plotting
-from .customize import same
 from .history_slider import ORIGINAL, HistorySlider, moment
 from .session import Allowance
 from .sessions import open_session
@@ -269,10 +268,7 @@ class LiveTraining(w.VBox):
         count, (_, distances) = len(session.sketches), session.history.measures.series("distance")
         if distances:
             parts.append(f"<b>{distances[-1]:.2f} px</b> from the sketch{'es' * (count > 1)} ({distances[0]:.2f} before)")
-        wished = self.controls.sketches
-        if session.phase == "warm" and wished is not None and session.running and not same(wished, session.sketches):
-            parts.append("your new sketches join when the search is over")
-        elif session.running:
+        if session.running:
             parts.append(f"{count} sketch{'es' * (count > 1)}")
         self.status.value = f'<span role="status">{" · ".join(parts)}</span>'
 

@@ -328,6 +328,20 @@ def test_resume_with_a_warm_start_is_exact(networks, sketches, tmp_path):
         assert equal(resumed.state.state_dict(), run.state.state_dict())
 
 
+def test_sketches_drawn_during_the_warm_start_begin_it_anew(networks, sketches):
+    config, controls = dataclasses.replace(QUICK, warm_start=True, warm=TINY_WARM, iterations=2), Controls()
+    more = torch.cat([sketches, sketches[:1].flip(3)])
+    direct = [step for step in customize(*networks, more, config=config)]
+    steps = customize(*networks, sketches, config=config, controls=controls)
+    for step in steps:
+        if "predictor" in step.losses:  # in the middle of it
+            controls.sketches = more
+            break
+    anew = list(steps)
+    assert anew[0].message == direct[0].message == "ranking samples"  # the very next report is of the new search
+    assert [step.losses for step in anew] == [step.losses for step in direct]
+
+
 def test_periodic_checkpoints_are_whole_states(networks, sketches, tmp_path):
     file = tmp_path / "training.pt"
     config = dataclasses.replace(QUICK, checkpoint_every=2, iterations=5)
