@@ -26,6 +26,7 @@ from .menagerie import PREDICATES
 from .metrics import sample
 from .sketches import load_sketches
 from .stopping import StoppingRule
+from .warmstart import WarmStart
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "data" / "weights"
 SHOWN, JUDGED = 32, 256  # samples in the pictures, and for the share in the summary
@@ -45,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--iterations", type=int, help="how many iterations to do in all")
     p.add_argument("--warm-start", action=argparse.BooleanOptionalAction, default=True,
                    help="fit the mapping network to the nearest samples first; without: as published")
+    p.add_argument("--keep", type=float, default=WarmStart.keep,
+                   help="share of the base's samples that is near enough for the warm start: less for a pose it seldom paints, "
+                        "more for variety (default %(default)s)")
     p.add_argument("--stopping", action=argparse.BooleanOptionalAction, default=True,
                    help="end when nothing nearer to the sketches comes, and keep the best; without: train on, keep the last")
     p.add_argument("--batch", type=int, default=CustomizeConfig.batch)
@@ -87,8 +91,8 @@ def run(args: argparse.Namespace) -> None:
     config = CustomizeConfig(
         iterations=args.iterations or CustomizeConfig.iterations, batch=args.batch, lr=args.lr,
         g_lr_factor=args.g_lr_factor, l_image=args.l_image, l_weight=args.l_weight, augment=args.augment,
-        warm_start=args.warm_start, stopping=StoppingRule() if args.stopping else None, seed=args.seed,
-        device=args.device, threads=args.threads, bf16=args.bf16)
+        warm_start=args.warm_start, warm=WarmStart(keep=args.keep), stopping=StoppingRule() if args.stopping else None,
+        seed=args.seed, device=args.device, threads=args.threads, bf16=args.bf16)
     report = Report(out, G.to(args.device), sketches, args.resume)
     controls = Controls()
     interrupted = signal.signal(signal.SIGINT, lambda *_: setattr(controls, "stop", True))

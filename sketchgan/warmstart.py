@@ -48,6 +48,12 @@ class WarmStart:
     stay: float = 0.1          # weight of staying where each z was, which keeps its own colours
     shown: int = 16            # nearest samples to report while searching
 
+    def __post_init__(self):
+        for name in ("keep", "unit"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"WarmStart({name}={getattr(self, name)}): a share of the samples, above 0 and below 1, such as "
+                                 f"{name}={getattr(type(self), name)}")
+
 
 @dataclasses.dataclass(frozen=True)
 class Progress:

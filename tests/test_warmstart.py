@@ -154,6 +154,12 @@ def test_a_fit_that_brings_nothing_is_not_taken():
     assert all(torch.equal(v, before[k]) for k, v in G.style.state_dict().items())
 
 
+@pytest.mark.parametrize("wrong", [dict(keep=0), dict(keep=20), dict(unit=float("nan"))])
+def test_a_share_of_the_samples_is_a_share(wrong):
+    with pytest.raises(ValueError, match="a share of the samples, above 0 and below 1, such as"):
+        WarmStart(**wrong)
+
+
 def test_energy_distance():
     torch.manual_seed(0)
     x, y = torch.randn(2, 2000, 3)
