@@ -197,10 +197,10 @@ def verdicts(lines: list[dict]) -> list[str]:
             said.append(f"{task}, {sketches}, {at} s: share {both['share']:.0%} (wanted {wanted:.0%}: "
                         f"{'yes' if both['share'] >= wanted else 'NO'}); least diversity {kept:.0%} of the base's (wanted 70%: "
                         f"{'yes' if kept >= 0.7 else 'NO'})")
-            if warm and at == 600:
+            if warm:
                 gain, noise = both["share"] - warm["share"], max(both["share_sd"], warm["share_sd"])
                 few = "" if both["seeds"] >= 3 else f", over {both['seeds']} seed(s) only"
-                said.append(f"{task}, {sketches}: adversarial training adds {gain:+.1%} to the warm start; standard deviation of "
+                said.append(f"{task}, {sketches}, {at} s: adversarial training adds {gain:+.1%} to the warm start; standard deviation of "
                             f"seeds {noise:.1%}{few}: {'an improvement' if gain > noise and not few else 'NOT shown'}")
             if data := find(**(which | {"images": "data"}), method="both", at=at):
                 names = ("share", "relative_recall", "relative_color")
