@@ -28,11 +28,13 @@ def percent(value: float) -> str:
 
 
 def curves(task: str) -> list[dict]:
-    """What five sketches did to a base of Menagerie, one line for each method and time."""
+    """What five sketches did to a base of Menagerie, one line for each method and time, every run in its own order of time."""
+    rows = [row for row in read(RESULTS / "customise_curves.csv") if row["task"] == task]
+    of = lambda row: (row["images"] == "data", row["sketches"] == "contour", row["method"] == "adversarial", row["seed"], row["seconds"])
     return [{"generator": METHODS[row["method"]], "sketches": KINDS[row["sketches"]], "D_image learns from": "" if row["images"] == "none" else row["images"],
              "seed": row["seed"], "seconds of work": round(row["seconds"]), "share in the pose": percent(row["share"]),
              "spread of mean colours, of the base's": f"{row['relative_color']:.2f}", "recall, of the base's": f"{row['relative_recall']:.2f}",
-             "command": "`python benchmarks/customise_curves.py`"} for row in read(RESULTS / "customise_curves.csv") if row["task"] == task]
+             "command": "`python benchmarks/customise_curves.py`"} for row in sorted(rows, key=of)]
 
 
 def hands() -> list[dict]:
