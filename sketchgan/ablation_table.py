@@ -171,7 +171,8 @@ def draw(rows: list[dict], names: list[str], tasks: list[str]):
                 axes.plot([row["frechet_low"], row["frechet_high"]], [at, at], color=COLORS[1], lw=1.2)
                 axes.plot(row["frechet"], at, "o", ms=4, color=COLORS[0] if name == "full method" else COLORS[1])
             if not runs:
-                axes.text(0.02, y, "not run", transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=MUTED, backgroundcolor="white")
+                axes.text(0.02, y, "not run", transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=MUTED,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
         axes.set_title(task.replace("_", " "), loc="left", fontsize=9, color=INK)
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_ylim(len(names) - 0.5, -0.5)
