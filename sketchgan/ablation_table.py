@@ -1,13 +1,16 @@
-"""What the ablation rows say: a table for each task, the orderings of the paper, when to stop, and a figure.
+"""What the ablation rows say: a table for each task, the orderings of the paper, when to stop, and figures.
 
-The paper's orderings are hypotheses here. Each is printed as held, reversed or undecided, and none is assumed.
+The paper's orderings are hypotheses here. Each is printed as held, reversed or undecided, and none is assumed. A budget that
+ends before training does favours whatever moves fastest, so those that do not hold are compared again where both rows have
+come equally far (`at_equal_share`), and runs of more iterations are shown beside the table (`longer`).
 """
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from . import tables
@@ -64,9 +67,13 @@ class Verdict:
 
 def current(rows: list[dict], iterations: int) -> list[dict]:
     """The rows of one budget that began from the newest base of their task: what belongs into one table."""
-    rows = [row for row in rows if row["iterations"] == iterations]
-    newest = {row["task"]: row["base"] for row in rows}
-    return [row for row in rows if row["base"] == newest[row["task"]]]
+    return newest([row for row in rows if row["iterations"] == iterations])
+
+
+def newest(rows: list[dict]) -> list[dict]:
+    """Those that began from the newest base of their task."""
+    base = {row["task"]: row["base"] for row in rows}
+    return [row for row in rows if row["base"] == base[row["task"]]]
 
 
 def final(rows: list[dict]) -> list[dict]:
@@ -74,26 +81,71 @@ def final(rows: list[dict]) -> list[dict]:
     return [row for row in rows if row["at"] in (0, row["iterations"])]
 
 
-def judge_ordering(ordering: Ordering, rows: list[dict], resamples: int = 4000, seed: int = 0) -> Verdict:
-    """Compare two rows over all (task, seed) that have both, by a bootstrap over those pairs.
-
-    The logarithm of a ratio, so that tasks of different difficulty weigh alike. Each draw also moves every distance
-    by its own error of measurement, so that few runs do not look surer than their samples allow.
-    """
+def judge_ordering(ordering: Ordering, rows: list[dict]) -> Verdict:
+    """Compare two rows over all (task, seed) that have both, at the end of their budget."""
     by_run = {(row["task"], row["seed"], row["row"]): row for row in final(rows)}
     pairs = [(by_run[task, seed, ordering.better], by_run[task, seed, ordering.worse])
              for task, seed, name in by_run if name == ordering.better and (task, seed, ordering.worse) in by_run]
+    return decide(ordering.claim, [(a["frechet"] / b["frechet"], math.hypot(relative_error(a), relative_error(b))) for a, b in pairs])
+
+
+def decide(claim: str, pairs: list[tuple[float, float]], resamples: int = 4000, seed: int = 0) -> Verdict:
+    """A verdict from pairs of runs (ratio of their distances, its relative standard error), by a bootstrap over them.
+
+    The logarithm of a ratio, so that tasks of different difficulty weigh alike. Each draw also moves every ratio
+    by its own error of measurement, so that few runs do not look surer than their samples allow.
+    """
     if not pairs:
-        return Verdict(ordering.claim, "not run", 0)
-    log_ratio = torch.tensor([math.log(a["frechet"] / b["frechet"]) for a, b in pairs]).double()
-    error = torch.tensor([math.hypot(relative_error(a), relative_error(b)) for a, b in pairs]).double()
+        return Verdict(claim, "not run", 0)
+    ratio, error = torch.tensor(pairs).double().T
     random = torch.Generator().manual_seed(seed)
     picked = torch.randint(len(pairs), (resamples, len(pairs)), generator=random)
     noise = torch.randn(resamples, len(pairs), generator=random).double()
-    draws = (log_ratio[picked] + error[picked] * noise).mean(1)
+    draws = (ratio.log()[picked] + error[picked] * noise).mean(1)
     low, high = torch.quantile(draws, torch.tensor([0.025, 0.975]).double()).exp().tolist()
     verdict = "undecided" if len(pairs) < LEAST_PAIRS or low <= 1 <= high else "held" if high < 1 else "reversed"
-    return Verdict(ordering.claim, verdict, len(pairs), log_ratio.mean().exp().item(), low, high)
+    return Verdict(claim, verdict, len(pairs), ratio.log().mean().exp().item(), low, high)
+
+
+def course(rows: list[dict], task: str, seed: int, name: str) -> list[dict]:
+    """The measurements of one run in the order they were made, the original generator first, where it was measured."""
+    mine = [row for row in rows if (row["task"], row["seed"], row["row"]) == (task, seed, name) and row["at"] > 0]
+    start = [row for row in rows if (row["task"], row["seed"], row["row"]) == (task, seed, "original")]
+    return start[:1] + sorted(mine, key=lambda row: row["at"]) if mine else []
+
+
+def at_equal_share(ordering: Ordering, rows: list[dict]) -> Verdict:
+    """The same comparison where both rows have come equally far: at the share of samples that show the target which the slower
+    one ends with, interpolated between the measurements of the faster one's course.
+
+    What is left of a difference is one of quality: which samples show the target, and how varied they are. What has gone
+    was one of pace. Rows without a course (baselines) cannot be compared so.
+    """
+    pairs = []
+    for task, seed in dict.fromkeys((row["task"], row["seed"]) for row in rows):
+        both = [course(rows, task, seed, name) for name in (ordering.better, ordering.worse)]
+        if all(len(walk) > 1 for walk in both):
+            share = min(max(row["share"] for row in walk) for walk in both)
+            error = math.hypot(*(relative_error(walk[-1]) for walk in both))
+            pairs.append((frechet_at(both[0], share) / frechet_at(both[1], share), error))
+    return decide(ordering.claim, pairs)
+
+
+def frechet_at(walk: list[dict], share: float) -> float:
+    """The Frechet distance of a course where it reaches a share."""
+    walk = sorted(walk, key=lambda row: row["share"])
+    return math.exp(np.interp(share, [row["share"] for row in walk], [math.log(row["frechet"]) for row in walk]))
+
+
+def explanation(verdict: Verdict, equal: Verdict) -> str:
+    """Whether a claim that did not hold is about pace or about quality; nothing to say where it held or cannot be asked."""
+    if verdict.verdict in ("held", "not run") or not equal.pairs:
+        return ""
+    if equal.low <= 1 <= equal.high:
+        found = "no difference is left: it was one of pace"
+    else:
+        found = "the claim holds there" if equal.high < 1 else "it is reversed there too: a difference of quality"
+    return f" Where both show the target equally often, {found} (ratio {equal.ratio:.2f}, {equal.low:.2f} to {equal.high:.2f})."
 
 
 def relative_error(row: dict) -> float:
@@ -119,6 +171,17 @@ def table(rows: list[dict], names: list[str], task: str) -> list[dict]:
     return lines
 
 
+def longer(rows: list[dict], iterations: int) -> list[dict]:
+    """Runs of more iterations than the table's, one line for each measurement of them, the rows of a task side by side."""
+    rows = [row for row in rows if row["iterations"] > iterations and row["at"] > 0]
+    names = list(dict.fromkeys(row["row"] for row in rows))
+    lines = []
+    for (task, seed, at), found in sorted(tables.groups(rows, "task", "seed", "at").items()):
+        by_name = {row["row"]: f"{row['frechet']:.1f}, {row['share']:.0%}" for row in found}
+        lines.append({"task": task.replace("_", " "), "seed": seed, "iterations": at} | {name: by_name.get(name, "") for name in names})
+    return lines
+
+
 def share_of(runs: list[dict]) -> str:
     """The share of samples that show the target: mean over seeds, with its scatter or, of one seed, its interval."""
     value, sd = spread([float(row["share"]) for row in runs])
@@ -129,29 +192,46 @@ def share_of(runs: list[dict]) -> str:
 
 # ------------------------------------------------------------------------------------------------------ when to stop
 
+RULES = {  # a name -> how a rule picks one of the looks, given its StoppingRule
+    "the last iterate": lambda trace, rule: len(trace) - 1,
+    "the rule's choice": choose,
+    "the choice without the gate on overfitting": lambda trace, rule: choose(trace, replace(rule, overfit=math.inf)),
+    "the nearest to the sketches kept back": lambda trace, rule: min(range(len(trace)), key=lambda i: trace[i].unseen),
+}
+
+
 def stopping_regret(rows: list[dict], rule: StoppingRule = StoppingRule()) -> list[dict]:
-    """For each trained run: what the last iterate, the rule's choice and the best iterate (the oracle, which sees the target)
-    score, and where they are."""
+    """For each trained run: what each of RULES and the best iterate (the oracle, which sees the target) score. A rule
+    that needs what was not noted has NaN."""
     found = []
-    for (task, name, seed), checks in tables.groups(rows, "task", "row", "seed").items():
-        checks = sorted((row for row in checks if isinstance(row.get("look_distance"), (int, float))), key=lambda row: row["at"])
-        if len(checks) < 2 or checks[-1]["at"] != checks[-1]["iterations"]:
+    for (task, name, seed, iterations), checks in tables.groups(rows, "task", "row", "seed", "iterations").items():
+        checks = sorted((row for row in checks if is_number(row.get("look_distance"))), key=lambda row: row["at"])
+        if len(checks) < 2 or checks[-1]["at"] != iterations:
             continue
-        overfit = lambda row: row["look_overfit"] if isinstance(row["look_overfit"], (int, float)) else None
-        trace = [Look(row["at"], row["look_distance"], row["look_diversity"], overfit(row)) for row in checks]
-        chosen, best = checks[choose(trace, rule)], min(checks, key=lambda row: row["frechet"])
-        found.append({"task": task, "row": name, "seed": seed, "last": checks[-1]["frechet"], "rule": chosen["frechet"], "oracle": best["frechet"],
-                      "rule at": chosen["at"], "oracle at": best["at"]})
+        noted = lambda row, what: row[what] if is_number(row.get(what)) else None
+        trace = [Look(row["at"], row["look_distance"], row["look_diversity"], noted(row, "look_overfit"), noted(row, "look_unseen")) for row in checks]
+        line = {"task": task, "row": name, "seed": seed, "iterations": iterations, "oracle": min(row["frechet"] for row in checks)}
+        for label, pick in RULES.items():
+            known = "kept back" not in label or all(look.unseen is not None for look in trace)
+            line[label] = checks[pick(trace, rule)]["frechet"] if known else math.nan
+        found.append(line)
     return found
 
 
+def is_number(value) -> bool:
+    return isinstance(value, (int, float))
+
+
 def regret_sentence(found: list[dict]) -> str:
-    """How much worse than the oracle the last iterate and the rule's choice are, over all trained runs."""
+    """How much worse than the oracle each rule's choice is, over all trained runs that it can be asked about."""
     if not found:
         return "When to stop: no trained run is complete yet."
-    excess = {name: 100 * (math.exp(spread([math.log(line[name] / line["oracle"]) for line in found])[0]) - 1) for name in ("last", "rule")}
-    return (f"When to stop, over {len(found)} trained runs: the Frechet distance of the last iterate is {excess['last']:.1f} % above that of "
-            f"the best one measured, that of the rule's choice {excess['rule']:.1f} %.")
+    said = []
+    for label in RULES:
+        ratios = [math.log(line[label] / line["oracle"]) for line in found if line[label] == line[label]]
+        if ratios:
+            said.append(f"{label} {100 * (math.exp(spread(ratios)[0]) - 1):.1f} % ({len(ratios)} run{'s' * (len(ratios) != 1)})")
+    return f"How far the Frechet distance lies above that of the best iterate measured: {'; '.join(said)}."
 
 
 # ------------------------------------------------------------------------------------------------------------ figure
@@ -184,10 +264,39 @@ def draw(rows: list[dict], names: list[str], tasks: list[str]):
     return figure
 
 
+def draw_courses(rows: list[dict], names: list[str], tasks: list[str]):
+    """The way of each trained row (of the first seed that was run) from the original: the share of samples that show the target against the Frechet
+    distance, a dot for each measurement. Rows on one line differ in pace alone; what lies above it, in quality."""
+    from matplotlib.figure import Figure
+
+    from .plotting import COLORS, INK, MUTED
+    walks = {task: [(name, course(rows, task, min(seeds), name)) for name in names
+                    if (seeds := [row["seed"] for row in rows if row["task"] == task and row["row"] == name and row["at"] > 0])] for task in tasks}
+    walks = {task: found for task, found in walks.items() if found}
+    drawn = [name for name in names if any(name == other for found in walks.values() for other, _ in found)]
+    look = {name: dict(color=COLORS[i % len(COLORS)], marker="osD^v"[i // len(COLORS) % 5]) for i, name in enumerate(drawn)}
+    figure = Figure(figsize=(2.2 + 3.6 * max(1, len(walks)), 3.6), dpi=100, layout="constrained")
+    for axes, (task, found) in zip(figure.subplots(1, max(1, len(walks)), squeeze=False)[0], walks.items()):
+        for name, walk in found:
+            axes.plot([100 * row["share"] for row in walk], [row["frechet"] for row in walk], ms=4, lw=1, label=name, **look[name])
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.set_title(task.replace("_", " "), loc="left", fontsize=9, color=INK)
+        axes.tick_params(which="both", labelsize=7, colors=MUTED)
+        axes.spines[["top", "right"]].set_visible(False)
+    handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=7, frameon=False)
+    figure.supxlabel("samples that show the target, %", fontsize=8, color=MUTED)
+    figure.supylabel("Frechet distance", fontsize=8, color=MUTED)
+    return figure
+
+
 # ----------------------------------------------------------------------------------------------------------- summary
 
 def summary(rows: list[dict], names: list[str], tasks: list[str], iterations: int) -> str:
     """The tables, the verdicts and the stopping rule, as Markdown."""
+    everything = newest(rows)
     rows = current(rows, iterations)
     if not rows:
         return f"Nothing has been run with {iterations} iterations yet.\n"
@@ -199,8 +308,12 @@ def summary(rows: list[dict], names: list[str], tasks: list[str], iterations: in
     for task in tasks:
         run = any(row["task"] == task for row in rows)
         parts += [f"## {task.replace('_', ' ')}", tables.markdown(complete(table(rows, names, task))) if run else "Not run."]
-    verdicts = [judge_ordering(ordering, rows) for ordering in ORDERINGS]
-    parts += ["## Orderings", "\n".join(f"- {verdict}" for verdict in verdicts), "## When to stop", regret_sentence(stopping_regret(rows))]
+    verdicts = [(judge_ordering(ordering, rows), at_equal_share(ordering, rows)) for ordering in ORDERINGS]
+    parts += ["## Orderings", "\n".join(f"- {verdict}{'.' if explanation(verdict, equal) else ''}{explanation(verdict, equal)}"
+                                         for verdict, equal in verdicts)]
+    parts += ["## When to stop", regret_sentence(stopping_regret(everything))]
+    if any(row["iterations"] > iterations for row in everything):
+        parts += ["## Longer runs", "Frechet distance and share, row by row along the training.", tables.markdown(longer(everything, iterations))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -211,13 +324,14 @@ def complete(lines: list[dict]) -> list[dict]:
 
 
 def publish(csv: Path, names: list[str], tasks: list[str], iterations: int) -> str:
-    """Print the summary of a CSV, and write it and its figure beside it, as .md and .png."""
+    """Print the summary of a CSV, and write it and its figures beside it, as .md, .png and _courses.png."""
     rows = tables.read(csv)
     words = summary(rows, names, tasks, iterations)
     print(words)
     if current(rows, iterations):
         write_atomically(csv.with_suffix(".md"), words.encode())
-        picture = io.BytesIO()
-        draw(current(rows, iterations), names, tasks).savefig(picture, format="png")
-        write_atomically(csv.with_suffix(".png"), picture.getvalue())
+        for painter, file in ((draw, csv.with_suffix(".png")), (draw_courses, csv.with_name(f"{csv.stem}_courses.png"))):
+            picture = io.BytesIO()
+            painter(current(rows, iterations), names, tasks).savefig(picture, format="png")
+            write_atomically(file, picture.getvalue())
     return words

@@ -309,7 +309,8 @@ def check_resume(contents: dict, path, config: CustomizeConfig, state: TrainingS
         raise ValueError(f"{path} is no checkpoint of customize(). Give the file that was its checkpoint=.")
     ours = dataclasses.asdict(config)
     theirs = dataclasses.asdict(CustomizeConfig()) | contents["config"]  # a field younger than the checkpoint: as it was before it
-    differing = [k for k in ours if k not in FREE_FIELDS and theirs[k] != ours[k]]
+    free = FREE_FIELDS | (set() if config.warm_start or theirs["warm_start"] else {"warm"})  # how it would have been searched
+    differing = [k for k in ours if k not in free and theirs[k] != ours[k]]
     if differing:
         changes = ", ".join(f"{k}: {theirs[k]} there, {ours[k]} here" for k in differing)
         raise ValueError(f"{path} was made with another recipe ({changes}). Resume with its own; sketches, l_image, "

@@ -6,6 +6,7 @@ has sketches gets the last iterate, which can be far worse (37 against 20 for on
     distance    mean chamfer distance of F(G(z)) to the nearest sketch: small when the samples obey
     diversity   spread of colours over samples, relative to the base GAN's: falls when G forgets how to vary
     overfit     how much better D_sketch likes the sketches it learns from than sketches kept from it, where there are any
+    unseen      the distance again, to the sketches kept from it: only noted, so that rules may be compared (notebook 05)
 
 The rule: of all looks that kept enough diversity while D_sketch was not overfitted, the nearest to the sketches. A look
 needs few samples for that: z and noise are always the same, so differences are those of G. Stop when nothing nearer has
@@ -47,13 +48,14 @@ class StoppingRule:
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """One look at a generator. distance in pixels; diversity relative to the base's; overfit, or
+    """One look at a generator. distance and unseen in pixels; diversity relative to the base's; overfit and unseen are
     None where no sketches were kept back."""
 
     iteration: int
     distance: float
     diversity: float
     overfit: float | None = None
+    unseen: float | None = None
 
 
 def accepted(look: Look, rule: StoppingRule) -> bool:
@@ -163,12 +165,14 @@ class Watch:
     def measure(self, iteration: int, G: nn.Module, D_sketch: nn.Module | None) -> Look:
         images, device = self.samples(G), next(self.F.parameters()).device
         drawn = torch.cat([self.draw(self.F, part.to(device)) for part in images.split(64)])
-        limit, sketches = self.rule.truncate * images.shape[-1], self.sketches.to(device)
-        distances = torch.cat([chamfer(part, sketches, limit).amin(1) for part in drawn.split(64)])
-        overfit = None
-        if D_sketch is not None and self.held_out is not None and len(self.held_out):
-            overfit = overfitting(D_sketch, self.sketches, self.held_out, drawn)
-        return Look(iteration, distances.mean().item(), color_spread(images) / self.spread, overfit)
+        limit = self.rule.truncate * images.shape[-1]
+        nearest = lambda sketches: torch.cat([chamfer(part, sketches.to(device), limit).amin(1) for part in drawn.split(64)]).mean().item()
+        overfit = unseen = None
+        if self.held_out is not None and len(self.held_out):
+            unseen = nearest(self.held_out)
+            if D_sketch is not None:
+                overfit = overfitting(D_sketch, self.sketches, self.held_out, drawn)
+        return Look(iteration, nearest(self.sketches), color_spread(images) / self.spread, overfit, unseen)
 
     def over(self) -> bool:
         """Whether training has gone on for long enough."""

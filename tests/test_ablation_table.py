@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from sketchgan.ablation_table import (ORDERINGS, Ordering, current, draw, judge_ordering, regret_sentence, stopping_regret,
-                                      summary, table)
+from sketchgan.ablation_table import (ORDERINGS, RULES, Ordering, at_equal_share, course, current, draw, draw_courses, explanation,
+                                      frechet_at, judge_ordering, longer, regret_sentence, stopping_regret, summary, table)
 
 CLAIM = Ordering("A beats B", "A", "B")
 
@@ -65,13 +65,56 @@ def test_the_table_says_what_was_not_run_and_how_sure_it_is():
     assert lines[1]["share"] == "60 % (58 to 62)" and lines[1]["minutes"] == 1.5
 
 
-def test_the_rule_is_compared_with_the_oracle():
-    look = dict(look_diversity=1.0, look_overfit="")
-    rows = [line("A", at=at, frechet=f, look_distance=d, **look) for at, f, d in ((25, 30, 3.0), (50, 20, 2.0), (75, 22, 2.5), (100, 40, 2.6))]
+def walk(row, *points, seed=0, **more):
+    """A run by its (iterations, share, Frechet distance)."""
+    return [line(row, seed, f, at=at, share=share, **more) for at, share, f in points]
+
+
+@pytest.mark.parametrize("slow, words", [
+    (((50, 0.2, 80.0), (100, 0.4, 40.0)), "no difference is left: it was one of pace (ratio 1.00"),      # where B was on its way
+    (((50, 0.2, 160.0), (100, 0.4, 60.0)), "reversed there too: a difference of quality (ratio 1.50"),
+    (((50, 0.2, 40.0), (100, 0.4, 20.0)), "the claim holds there (ratio 0.50"),                          # loses in the end, by its pace
+])
+def test_rows_are_compared_where_they_have_come_equally_far(slow, words):
+    rows = [row for seed in range(3) for row in walk("A", *slow, seed=seed) + walk("B", (50, 0.4, 40.0), (100, 0.8, 10.0), seed=seed)]
+    verdict, equal = judge_ordering(CLAIM, rows), at_equal_share(CLAIM, rows)
+    assert verdict.verdict == "reversed" and equal.pairs == 3
+    assert words in explanation(verdict, equal)
+
+
+def test_a_held_claim_and_one_with_no_course_need_no_explanation():
+    held = runs("A", 10, 10, 10) + runs("B", 20, 20, 20)
+    assert explanation(judge_ordering(CLAIM, held), at_equal_share(CLAIM, held)) == ""
+    baseline = runs("A", 20, 20, 20) + runs("B", 10, 10, 10, at=0)
+    assert judge_ordering(CLAIM, baseline).verdict == "reversed" and explanation(judge_ordering(CLAIM, baseline), at_equal_share(CLAIM, baseline)) == ""
+
+
+def test_a_course_begins_with_the_original_of_its_seed():
+    rows = walk("A", (100, 0.5, 10.0), (50, 0.3, 20.0)) + [line("original", frechet=40.0, share=0.2, at=0), line("original", 1, 50.0, at=0)]
+    assert [row["frechet"] for row in course(rows, "cat", 0, "A")] == [40, 20, 10] and course(rows, "cat", 1, "A") == []
+    assert frechet_at(course(rows, "cat", 0, "A"), 0.25) == pytest.approx(math.sqrt(40 * 20))
+
+
+def test_longer_runs_stand_beside_the_table():
+    long = [row | {"iterations": 300} for row in walk("A", (150, 0.4, 30.0), (300, 0.9, 5.0)) + walk("B", (150, 0.5, 25.0))]
+    assert longer(runs("A", 10) + long, 100) == [
+        {"task": "cat", "seed": 0, "iterations": 150, "A": "30.0, 40%", "B": "25.0, 50%"}, {"task": "cat", "seed": 0, "iterations": 300, "A": "5.0, 90%", "B": ""}]
+    words = summary(runs("A", 10) + long, ["A", "B"], ["cat"], 100)
+    assert "| cat | 0 | 300 | 5.0, 90% |" in words and "## Longer" not in summary(runs("A", 10), ["A"], ["cat"], 100)
+
+
+def test_rules_are_compared_with_the_oracle():
+    look = lambda distance, overfit="", unseen="": dict(look_diversity=1.0, look_distance=distance, look_overfit=overfit, look_unseen=unseen)
+    points = ((25, 30, look(3.0)), (50, 20, look(2.0)), (75, 22, look(2.5)), (100, 40, look(2.6)))
+    rows = [line("A", at=at, frechet=f, **seen) for at, f, seen in points]
     found = stopping_regret(rows)
-    assert found[0] | {} == {"task": "cat", "row": "A", "seed": 0, "last": 40, "rule": 20, "oracle": 20, "rule at": 50, "oracle at": 50}
-    assert "last iterate is 100.0 % above" in regret_sentence(found) and "choice 0.0 %" in regret_sentence(found)
+    assert {k: found[0][k] for k in ("oracle", "the last iterate", "the rule's choice")} == {"oracle": 20, "the last iterate": 40, "the rule's choice": 20}
+    said = regret_sentence(found)
+    assert "last iterate 100.0 % (1 run)" in said and "choice 0.0 %" in said and "kept back" not in said, "nothing was kept back"
     assert stopping_regret(rows[:3]) == [] and "no trained run" in regret_sentence([])
+    gated = [line("B", at=at, frechet=f, **seen) for at, f, seen in ((50, 30, look(3.0, 0.1, 4.0)), (100, 20, look(2.0, 0.9, 5.0)))]
+    only = stopping_regret(gated)[0]
+    assert [only[name] for name in RULES] == [20, 30, 20, 30]
 
 
 def test_the_summary_is_whole_with_few_rows_and_with_none():
@@ -86,6 +129,14 @@ def test_the_summary_is_whole_with_few_rows_and_with_none():
 def known_rows():
     from sketchgan.ablations import NAMED
     return NAMED
+
+
+def test_the_courses_are_drawn_for_what_was_trained():
+    rows = walk("A", (50, 0.3, 20.0), (100, 0.5, 10.0)) + walk("B", (100, 0.4, 9.0), task="horse", seed=1) + runs("C", 5, at=0)
+    figure = draw_courses(rows, ["A", "B", "C"], ["cat", "horse", "church"])
+    assert [(axes.get_title(loc="left"), len(axes.lines)) for axes in figure.axes] == [("cat", 1), ("horse", 1)]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["A", "B"]
+    assert draw_courses(runs("C", 5, at=0), ["C"], ["cat"]).axes, "nothing trained: an empty figure, no error"
 
 
 def test_the_figure_has_a_panel_for_each_task_that_was_run():

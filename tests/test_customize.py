@@ -377,6 +377,15 @@ def test_resume_refuses_what_does_not_belong(networks, sketches, tmp_path, what,
         play((G, D, F), sketches, config, 2, images=images, resume=file)
 
 
+def test_the_recipe_of_a_warm_start_binds_only_runs_that_had_one(networks, sketches, tmp_path):
+    file, other = tmp_path / "training.pt", WarmStart(keep=0.3)
+    play(networks, sketches, QUICK, 1, checkpoint=file)
+    losses = play(networks, sketches, dataclasses.replace(QUICK, warm=other), 2, resume=file)
+    assert losses, "a search that never was cannot be another"
+    with pytest.raises(ValueError, match="another recipe.*warm_start"):
+        play(networks, sketches, dataclasses.replace(QUICK, warm=other, warm_start=True), 2, resume=file)
+
+
 # ------------------------------------------------------------------------------------------------------------- controls
 
 def test_changes_are_logged_and_survive_a_resume(networks, sketches, tmp_path):

@@ -132,6 +132,13 @@ def test_a_look_judges_overfitting_by_the_sketches_kept_back(G):
     assert watch.look(0, G).overfit is None and 0 < watch.look(10, G, Brightness()).overfit < 1
 
 
+def test_a_look_measures_the_distance_to_the_sketches_kept_back_too(G):
+    line = lambda at: torch.ones(1, 1, 8, 8).index_fill(3, torch.tensor([at]), -1.0)
+    look = lambda taught, held_out: Watch(StoppingRule(samples=16), G, Dark(), taught, held_out).look(0, G)
+    assert look(line(2), None).unseen is None
+    assert look(line(2), line(5)).unseen == look(line(5), None).distance != look(line(2), None).distance
+
+
 # --------------------------------------------------------------------------------------------------------- in customize
 
 QUICK = CustomizeConfig(d_reg_every=3, sample_every=0, samples=2, checkpoint_every=3,
