@@ -19,6 +19,7 @@ README = ROOT / "README.md"
 MARK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.S)
 METHODS = {"base": "base", "warm start": "warm start alone", "adversarial": "the published recipe alone", "both": "warm start, then the published recipe"}
 KINDS = {"drawn": "drawn", "contour": "contours", "none": ""}
+HANDS_TASK = "pose 5"  # the folder of open hands, as the judge of photographs names it
 HANDS = {"open_contour": "open hand, five contours", "open_drawn": "open hand, five human drawings", "open_middle": "the same drawings, in the middle of the page",
          "one_contour": "one finger, five contours", "two_contour": "two fingers, five contours"}
 
@@ -45,15 +46,16 @@ def hands() -> list[dict]:
 
 
 def ablations() -> list[dict]:
-    """The ablation table, short: of each task the Frechet distance and the share, means over seeds."""
-    rows = ablation_table.current(read(RESULTS / "ablations.csv"), Budget().iterations)
+    """The ablation tables, short: of each task the Frechet distance and the share, means over seeds; photographs in the last column."""
+    tasks = [(task, task.replace("_", " "), "ablations.csv") for task in TASKS] + [(HANDS_TASK, "open hand, photographs", "ablations_hands.csv")]
+    found = {csv: ablation_table.final(ablation_table.current(read(RESULTS / csv), Budget().iterations)) for _, _, csv in tasks}
     lines = []
     for row in ROWS:
         line = {"row": row.name}
-        for task in TASKS:
-            runs = [r for r in ablation_table.final(rows) if r["task"] == task and r["row"] == row.name]
+        for task, title, csv in tasks:
+            runs = [r for r in found[csv] if r["task"] == task and r["row"] == row.name]
             mean = lambda name: sum(r[name] for r in runs) / len(runs)
-            line[task.replace("_", " ")] = f"{mean('frechet'):.1f}, {mean('share'):.0%} ({len(runs)})" if runs else "not run"
+            line[title] = f"{mean('frechet'):.1f}, {mean('share'):.0%} ({len(runs)})" if runs else "not run"
         lines.append(line | {"command": f"`python -m sketchgan.ablations --only \"{row.name}\"`"})
     return lines
 

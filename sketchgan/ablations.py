@@ -4,6 +4,7 @@
     python -m sketchgan.ablations --summary             # only the table, the orderings and the figure of what there is
     torchrun --nproc-per-node 2 -m sketchgan.ablations --threads 1      # independent rows side by side; so do two terminals
     python -m sketchgan.ablations --only standing_cat   # a part, for this machine; --collect rows.csv brings parts together
+    python -m sketchgan.ablations --iterations 5000 --checks 5 --only horse_on_a_side "full method" 0   # longer: beside the table
     python -m sketchgan.ablations --photos hands --pose 5 --base outputs/hands64/gan.safetensors --judge judge_hands.safetensors \\
         --csv benchmarks/results/ablations_hands.csv    # the second table, on real photographs
 

@@ -3,8 +3,9 @@ import math
 
 import pytest
 
+from sketchgan import tables
 from sketchgan.ablation_table import (ORDERINGS, RULES, Ordering, at_equal_share, course, current, draw, draw_courses, explanation,
-                                      frechet_at, judge_ordering, longer, regret_sentence, stopping_regret, summary, table)
+                                      frechet_at, judge_ordering, longer, publish, regret_sentence, stopping_regret, summary, table)
 
 CLAIM = Ordering("A beats B", "A", "B")
 
@@ -101,6 +102,13 @@ def test_longer_runs_stand_beside_the_table():
         {"task": "cat", "seed": 0, "iterations": 150, "A": "30.0, 40%", "B": "25.0, 50%"}, {"task": "cat", "seed": 0, "iterations": 300, "A": "5.0, 90%", "B": ""}]
     words = summary(runs("A", 10) + long, ["A", "B"], ["cat"], 100)
     assert "| cat | 0 | 300 | 5.0, 90% |" in words and "## Longer" not in summary(runs("A", 10), ["A"], ["cat"], 100)
+
+
+def test_a_longer_run_does_not_take_the_tables_place(tmp_path):
+    tables.write(tmp_path / "x.csv", runs("A", 10, 11) + [row | {"iterations": 300} for row in walk("A", (300, 0.9, 5.0))])
+    assert publish(tmp_path / "x.csv", ["A"], ["cat"], 300).startswith("# Ablations\n\n100 iterations")
+    assert {file.name for file in tmp_path.iterdir()} == {"x.csv", "x.md", "x.png", "x_courses.png"}
+    assert publish(tmp_path / "none.csv", ["A"], ["cat"], 300).startswith("Nothing has been run with 300")
 
 
 def test_rules_are_compared_with_the_oracle():
