@@ -195,7 +195,7 @@ def share_of(runs: list[dict]) -> str:
 RULES = {  # a name -> how a rule picks one of the looks, given its StoppingRule
     "the last iterate": lambda trace, rule: len(trace) - 1,
     "the rule's choice": choose,
-    "the choice without the gate on overfitting": lambda trace, rule: choose(trace, replace(rule, overfit=math.inf)),
+    "the choice with a gate at ADA's 0.6 on overfitting": lambda trace, rule: choose(trace, replace(rule, overfit=0.6)),
     "the nearest to the sketches kept back": lambda trace, rule: min(range(len(trace)), key=lambda i: trace[i].unseen),
 }
 

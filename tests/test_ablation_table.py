@@ -122,7 +122,7 @@ def test_rules_are_compared_with_the_oracle():
     assert stopping_regret(rows[:3]) == [] and "no trained run" in regret_sentence([])
     gated = [line("B", at=at, frechet=f, **seen) for at, f, seen in ((50, 30, look(3.0, 0.1, 4.0)), (100, 20, look(2.0, 0.9, 5.0)))]
     only = stopping_regret(gated)[0]
-    assert [only[name] for name in RULES] == [20, 30, 20, 30]
+    assert [only[name] for name in RULES] == [20, 20, 30, 30]
 
 
 def test_the_summary_is_whole_with_few_rows_and_with_none():

@@ -27,11 +27,17 @@ def trace(*distances, diversity=None, overfit=None):
     (trace(5, 3, 2, 2.05, 2.5), 2),                                    # turned round
     (trace(5, 2, 2, 2), 1),                                            # what follows is not nearer: the earlier one
     (trace(5, 3, 2, 1, diversity=[1, 0.9, 0.85, 0.5]), 2),             # the nearest has collapsed
-    (trace(5, 3, 2, 1, overfit=[0, 0.1, 0.5, 0.9]), 2),                # the nearest comes from a D that knows by heart
+    (trace(5, 3, 2, 1, overfit=[0, 0.1, 0.5, 0.9]), 3),                # a D that knows by heart: noted, no more
     (trace(5, 3, 2, diversity=[0.5, 0.7, 0.6]), 1),                    # nothing is accepted: what is left of diversity
 ])
 def test_what_is_kept(looks, chosen):
     assert choose(looks, RULE) == chosen
+
+
+def test_a_gate_on_overfitting_is_there_for_whoever_wants_it():
+    looks = trace(5, 3, 2, 1, overfit=[0, 0.1, 0.5, 0.9])
+    assert choose(looks, dataclasses.replace(RULE, overfit=0.6)) == 2 and choose(looks, dataclasses.replace(RULE, overfit=0.9)) == 3
+    assert choose(trace(3, 2), dataclasses.replace(RULE, overfit=0.6)) == 1, "no sketches were kept back: nothing to ask"
 
 
 def test_the_choice_never_moves_back():
