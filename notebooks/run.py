@@ -27,9 +27,22 @@ def readable(notebook):
     notebook.metadata.pop('widgets', None)
     for cell in notebook.cells:
         if cell.cell_type == 'code':
-            cell.outputs = [out for out in cell.outputs if WIDGET not in out.get('data', {})]
+            cell.outputs = without_progress([out for out in cell.outputs if WIDGET not in out.get('data', {})])
             cell.metadata.pop('execution', None)                # times of day: a change in every run
     return notebook
+
+
+def without_progress(outputs: list) -> list:
+    """Outputs without what progress bars wrote over: of a line with carriage returns, what a terminal shows in the end."""
+    errors = [out for out in outputs if out.output_type == 'stream' and out.name == 'stderr']
+    if errors:
+        errors[0].text = ''.join(out.text for out in errors)        # a bar comes in pieces
+        outputs = [out for out in outputs if not any(out is other for other in errors[1:])]
+    for out in outputs:
+        if out.output_type == 'stream':
+            shown = [line.rstrip('\r').rsplit('\r', 1)[-1].rstrip() for line in out.text.split('\n')]
+            out.text = '\n'.join(shown) if out.name == 'stdout' else '\n'.join(line for line in shown if line)
+    return [out for out in outputs if out.output_type != 'stream' or out.text.strip()]
 
 
 def run(path: Path, minutes: float, only: set[str] | None = None) -> str:
