@@ -219,6 +219,7 @@ def stopping_regret(rows: list[dict], rule: StoppingRule = StoppingRule()) -> li
 
 
 def is_number(value) -> bool:
+    """Whether a cell of the CSV holds a number, not the empty text of what was not noted."""
     return isinstance(value, (int, float))
 
 
