@@ -138,9 +138,11 @@ def lock(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def add_rows(csv: Path, rows: list[dict], work: Path) -> None:
-    """Put rows into the CSV, those of the same key in place of old ones; safe beside other processes."""
+    """Put rows into the CSV, those of the same key in place of old ones; safe beside other processes.
+
+    A file of an older version, without some column of the key, is kept as it is and added to."""
     with lock(work / f"{csv.stem}.lock"):
-        kept = {tuple(str(row[k]) for k in KEY): row for row in [*tables.read(csv), *rows]}
+        kept = {tuple(str(row.get(k)) for k in KEY): row for row in [*tables.read(csv), *rows]}
         csv.parent.mkdir(parents=True, exist_ok=True)
         tables.write(csv, list(kept.values()))
 
@@ -179,7 +181,7 @@ class Runner:
 
     def done(self, job: Job, at: int) -> bool:
         wanted = self.row(job, at)
-        return any(all(str(row[k]) == str(wanted[k]) for k in KEY) for row in tables.read(self.csv))
+        return any(all(str(row.get(k)) == str(wanted[k]) for k in KEY) for row in tables.read(self.csv))
 
     def checks(self, job: Job) -> list[int]:
         """Iterations at which a job is measured."""

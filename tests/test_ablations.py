@@ -110,6 +110,13 @@ def test_lines_of_other_machines_are_added_and_old_ones_of_the_same_key_replaced
     assert [(row["seed"], row["frechet"]) for row in tables.read(csv)] == [(1, 6.0), (2, 5.0), (1, 5.0)]
 
 
+def test_a_table_of_an_older_version_is_added_to(tmp_path):
+    csv = tmp_path / "rows.csv"
+    tables.write(csv, [{"task": "cat", "row": "original", "frechet": 5.0}])
+    add_rows(csv, [{name: 0 for name in ablations.KEY} | {"frechet": 6.0}], tmp_path)
+    assert [row["frechet"] for row in tables.read(csv)] == [5.0, 6.0]
+
+
 def test_the_most_important_jobs_come_first():
     everything = jobs({name: name in TASKS[:2] for name in TASKS}, 3)
     main = sum(row.main for row in ROWS)
