@@ -1,8 +1,8 @@
 """What the ablation rows say: a table for each task, the orderings of the paper, when to stop, and figures.
 
 The paper's orderings are hypotheses here. Each is printed as held, reversed or undecided, and none is assumed. A budget that
-ends before training does favours whatever moves fastest, so those that do not hold are compared again where both rows have
-come equally far (`at_equal_share`), and runs of more iterations are shown beside the table (`longer`).
+ends before training does favours whatever moves fastest, so each is asked again where both rows have come equally far (`at_equal_share`), and runs of
+more iterations are shown beside the table (`longer`).
 """
 
 import io
@@ -115,11 +115,11 @@ def course(rows: list[dict], task: str, seed: int, name: str) -> list[dict]:
 
 
 def at_equal_share(ordering: Ordering, rows: list[dict]) -> Verdict:
-    """The same comparison where both rows have come equally far: at the share of samples that show the target which the slower
-    one ends with, interpolated between the measurements of the faster one's course.
+    """The same comparison where both rows have come equally far: at the largest share of samples showing the target that both
+    of them reached, interpolated between the measurements of their courses.
 
-    What is left of a difference is one of quality: which samples show the target, and how varied they are. What has gone
-    was one of pace. Rows without a course (baselines) cannot be compared so.
+    What is left of a difference is one of quality: which samples show the target, and how varied they are. A course that goes
+    back and forth is taken in the order of its shares. Rows without a course (baselines) cannot be compared so.
     """
     pairs = []
     for task, seed in dict.fromkeys((row["task"], row["seed"]) for row in rows):
@@ -138,14 +138,13 @@ def frechet_at(walk: list[dict], share: float) -> float:
 
 
 def explanation(verdict: Verdict, equal: Verdict) -> str:
-    """Whether a claim that did not hold is about pace or about quality; nothing to say where it held or cannot be asked."""
-    if verdict.verdict in ("held", "not run") or not equal.pairs:
+    """What a claim comes to at an equal share, whether it held or not; nothing where that cannot be asked. No difference seen
+    is not proof that there is none: the interval says how large it may be."""
+    if not (verdict.pairs and equal.pairs):
         return ""
-    if equal.low <= 1 <= equal.high:
-        found = "no difference is left: it was one of pace"
-    else:
-        found = "the claim holds there" if equal.high < 1 else "it is reversed there too: a difference of quality"
-    return f" Where both show the target equally often, {found} (ratio {equal.ratio:.2f}, {equal.low:.2f} to {equal.high:.2f})."
+    found = {"held": "the claim holds", "reversed": "it is reversed too, a difference of quality", "undecided": "no difference is seen"}[equal.verdict]
+    pace = ": the verdict is one of pace" if verdict.verdict != "undecided" == equal.verdict else ""
+    return f". Where both show the target equally often, {found}{pace} (ratio {equal.ratio:.2f}, {equal.low:.2f} to {equal.high:.2f})."
 
 
 def relative_error(row: dict) -> float:
@@ -192,11 +191,12 @@ def share_of(runs: list[dict]) -> str:
 
 # ------------------------------------------------------------------------------------------------------ when to stop
 
-RULES = {  # a name -> how a rule picks one of the looks, given its StoppingRule
+RULES = {  # a name -> how a rule picks one of the looks, given its StoppingRule; None where it needs what was not noted
     "the last iterate": lambda trace, rule: len(trace) - 1,
     "the rule's choice": choose,
     "the choice with a gate at ADA's 0.6 on overfitting": lambda trace, rule: choose(trace, replace(rule, overfit=0.6)),
-    "the nearest to the sketches kept back": lambda trace, rule: min(range(len(trace)), key=lambda i: trace[i].unseen),
+    "the nearest to the sketches kept back": lambda trace, rule: (
+        None if any(look.unseen is None for look in trace) else min(range(len(trace)), key=lambda i: trace[i].unseen)),
 }
 
 
@@ -212,8 +212,8 @@ def stopping_regret(rows: list[dict], rule: StoppingRule = StoppingRule()) -> li
         trace = [Look(row["at"], row["look_distance"], row["look_diversity"], noted(row, "look_overfit"), noted(row, "look_unseen")) for row in checks]
         line = {"task": task, "row": name, "seed": seed, "iterations": iterations, "oracle": min(row["frechet"] for row in checks)}
         for label, pick in RULES.items():
-            known = "kept back" not in label or all(look.unseen is not None for look in trace)
-            line[label] = checks[pick(trace, rule)]["frechet"] if known else math.nan
+            picked = pick(trace, rule)
+            line[label] = math.nan if picked is None else checks[picked]["frechet"]
         found.append(line)
     return found
 
@@ -267,7 +267,7 @@ def draw(rows: list[dict], names: list[str], tasks: list[str]):
 
 def draw_courses(rows: list[dict], names: list[str], tasks: list[str]):
     """The way of each trained row (of the first seed that was run) from the original: the share of samples that show the target against the Frechet
-    distance, a dot for each measurement. Rows on one line differ in pace alone; what lies above it, in quality."""
+    distance, a dot for each measurement. Rows on one line differ in pace; what lies above it, in quality too."""
     from matplotlib.figure import Figure
 
     from .plotting import COLORS, INK, MUTED
@@ -310,8 +310,7 @@ def summary(rows: list[dict], names: list[str], tasks: list[str], iterations: in
         run = any(row["task"] == task for row in rows)
         parts += [f"## {task.replace('_', ' ')}", tables.markdown(complete(table(rows, names, task))) if run else "Not run."]
     verdicts = [(judge_ordering(ordering, rows), at_equal_share(ordering, rows)) for ordering in ORDERINGS]
-    parts += ["## Orderings", "\n".join(f"- {verdict}{'.' if explanation(verdict, equal) else ''}{explanation(verdict, equal)}"
-                                         for verdict, equal in verdicts)]
+    parts += ["## Orderings", "\n".join(f"- {verdict}{explanation(verdict, equal)}" for verdict, equal in verdicts)]
     parts += ["## When to stop", regret_sentence(stopping_regret(everything))]
     if any(row["iterations"] > iterations for row in everything):
         parts += ["## Longer runs", "Frechet distance and share, row by row along the training.", tables.markdown(longer(everything, iterations))]

@@ -72,20 +72,23 @@ def walk(row, *points, seed=0, **more):
 
 
 @pytest.mark.parametrize("slow, words", [
-    (((50, 0.2, 80.0), (100, 0.4, 40.0)), "no difference is left: it was one of pace (ratio 1.00"),      # where B was on its way
-    (((50, 0.2, 160.0), (100, 0.4, 60.0)), "reversed there too: a difference of quality (ratio 1.50"),
-    (((50, 0.2, 40.0), (100, 0.4, 20.0)), "the claim holds there (ratio 0.50"),                          # loses in the end, by its pace
+    (((50, 0.2, 80.0), (100, 0.4, 40.0)), "no difference is seen: the verdict is one of pace (ratio 1.00"),      # where B was on its way
+    (((50, 0.2, 160.0), (100, 0.4, 60.0)), "it is reversed too, a difference of quality (ratio 1.50"),
+    (((50, 0.2, 40.0), (100, 0.4, 20.0)), "the claim holds (ratio 0.50"),                          # loses in the end, by its pace
 ])
 def test_rows_are_compared_where_they_have_come_equally_far(slow, words):
     rows = [row for seed in range(3) for row in walk("A", *slow, seed=seed) + walk("B", (50, 0.4, 40.0), (100, 0.8, 10.0), seed=seed)]
     verdict, equal = judge_ordering(CLAIM, rows), at_equal_share(CLAIM, rows)
     assert verdict.verdict == "reversed" and equal.pairs == 3
     assert words in explanation(verdict, equal)
+    few = at_equal_share(CLAIM, [row for row in rows if row["seed"] < 2])
+    assert "no difference is seen" in explanation(verdict, few), "two runs decide nothing here either"
 
 
-def test_a_held_claim_and_one_with_no_course_need_no_explanation():
-    held = runs("A", 10, 10, 10) + runs("B", 20, 20, 20)
-    assert explanation(judge_ordering(CLAIM, held), at_equal_share(CLAIM, held)) == ""
+def test_a_claim_that_held_is_asked_too_and_one_with_no_course_is_not():
+    held = [row for seed in range(3) for row in walk("A", (50, 0.4, 40.0), (100, 0.8, 10.0), seed=seed) + walk("B", (50, 0.2, 80.0), (100, 0.4, 40.0), seed=seed)]
+    assert judge_ordering(CLAIM, held).verdict == "held"
+    assert "the verdict is one of pace" in explanation(judge_ordering(CLAIM, held), at_equal_share(CLAIM, held))
     baseline = runs("A", 20, 20, 20) + runs("B", 10, 10, 10, at=0)
     assert judge_ordering(CLAIM, baseline).verdict == "reversed" and explanation(judge_ordering(CLAIM, baseline), at_equal_share(CLAIM, baseline)) == ""
 
