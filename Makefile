@@ -57,7 +57,7 @@ install: $(VENV)/.everything
 # --- What a reader does ----------------------------------------------------------------------------------------------
 
 quickstart: install-core
-	$(PY) -m sketchgan.customize --base horse --sketches horse_on_a_side --minutes $(MINUTES) --out outputs/quickstart
+	$(PY) -m sketchgan customize --base horse --sketches horse_on_a_side --minutes $(MINUTES) --out outputs/quickstart
 	@echo
 	@echo "Open the picture:   $(OPEN) outputs/quickstart/grid.png   (above: the original GAN; below: yours, at the same z)"
 	@echo "Draw your own:      make lab"
@@ -98,19 +98,19 @@ test-compat: $(COMPAT)/.ready
 # The commands of data/README.md, in the order in which one needs the other. Each goes on from its checkpoint in outputs/
 # when it was interrupted.
 weights: install-core
-	$(PY) -m sketchgan.pretrain features --scenes 3840 --kimg 26 --out outputs/features.safetensors
-	$(PY) -m sketchgan.pretrain judge --scenes 2304 --kimg 50 --out data/weights/judge.safetensors
-	$(PY) -m sketchgan.pretrain sketcher --scenes 2600 --held-out 216 --kimg 30 --out data/weights/photosketch.safetensors
-	$(PY) -m sketchgan.pretrain sketch-embedding --out data/weights/sketch_embedding.safetensors
-	$(PY) -m sketchgan.pretrain gan horse --preset laptop --features outputs/features.safetensors --out outputs/horse64
-	$(PY) -m sketchgan.pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
+	$(PY) -m sketchgan pretrain features --scenes 3840 --kimg 26 --out outputs/features.safetensors
+	$(PY) -m sketchgan pretrain judge --scenes 2304 --kimg 50 --out data/weights/judge.safetensors
+	$(PY) -m sketchgan pretrain sketcher --scenes 2600 --held-out 216 --kimg 30 --out data/weights/photosketch.safetensors
+	$(PY) -m sketchgan pretrain sketch-embedding --out data/weights/sketch_embedding.safetensors
+	$(PY) -m sketchgan pretrain gan horse --preset laptop --features outputs/features.safetensors --out outputs/horse64
+	$(PY) -m sketchgan pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
 	for category in horse cat; do \
 		cp outputs/$${category}64/gan.safetensors data/weights/$${category}64.safetensors; done
 
-# Hands are photographs that somebody has to have: SKETCHGAN_DATA, or python -m sketchgan.hub fetch hands.
+# Hands are photographs that somebody has to have: SKETCHGAN_DATA, or python -m sketchgan hub fetch hands.
 weights-hands: install-core
-	$(PY) -m sketchgan.pretrain photo-judge "$$($(PY) -m sketchgan.hub find hands)" --kimg 50 --out data/weights/judge_hands.safetensors
-	$(PY) -m sketchgan.pretrain gan "$$($(PY) -m sketchgan.hub find hands)" --part train --preset photos --features outputs/features.safetensors --out outputs/hands64
+	$(PY) -m sketchgan pretrain photo-judge "$$($(PY) -m sketchgan hub find hands)" --kimg 50 --out data/weights/judge_hands.safetensors
+	$(PY) -m sketchgan pretrain gan "$$($(PY) -m sketchgan hub find hands)" --part train --preset photos --features outputs/features.safetensors --out outputs/hands64
 	cp outputs/hands64/gan.safetensors data/weights/hands64.safetensors
 
 bench: install

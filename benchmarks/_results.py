@@ -1,7 +1,7 @@
 """What all benchmarks do with their numbers: a table on the screen, a CSV in benchmarks/results/, the machine beside it."""
 from pathlib import Path
 
-from sketchgan.tables import machine, number, read, show, text, write
+from sketchgan.files.tables import machine, number, read, show, text, write
 
 __all__ = ["RESULTS", "ROOT", "WEIGHTS", "machine", "number", "read", "show", "text", "write"]
 

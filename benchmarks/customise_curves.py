@@ -20,11 +20,13 @@ from pathlib import Path
 import torch
 from _results import RESULTS, ROOT, WEIGHTS, machine, read, show, write
 
-from sketchgan import checkpoints, datasets, metrics
-from sketchgan.customize import CustomizeConfig, customize
-from sketchgan.judge import Judge, load_judge
-from sketchgan.menagerie import PREDICATES, Menagerie
-from sketchgan.sketches import load_sketches
+from sketchgan.measure import metrics
+from sketchgan.photos import datasets
+from sketchgan.weights import checkpoints
+from sketchgan.customizing.run import CustomizeConfig, customize
+from sketchgan.nets.judge import Judge, load_judge
+from sketchgan.world.scenes import PREDICATES, Menagerie
+from sketchgan.drawing.sketches import load_sketches
 
 TASKS = ("horse_on_a_side", "standing_cat")
 # A warm start alone is how 'both' begins, so it needs no runs of its own.

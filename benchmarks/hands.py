@@ -1,6 +1,6 @@
 """Real photographs: a base GAN of hands, customised with sketches of one pose. Does the pose come, is anything memorised?
 
-    python benchmarks/hands.py                     # every task; needs the photographs (SKETCHGAN_DATA or python -m sketchgan.hub fetch hands)
+    python benchmarks/hands.py                     # every task; needs the photographs (SKETCHGAN_DATA or python -m sketchgan hub fetch hands)
     python benchmarks/hands.py --only open_drawn   # one of them
     python benchmarks/hands.py --picture           # only the picture of the customised models that are kept in outputs/
 
@@ -16,12 +16,16 @@ from pathlib import Path
 import torch
 from _results import RESULTS, ROOT, WEIGHTS, machine, read, show, write
 
-from sketchgan import checkpoints, datasets, hub, metrics, plotting
-from sketchgan.customize import CustomizeConfig, customize
-from sketchgan.judge import load_judge
-from sketchgan.photo_judge import predicate_of
-from sketchgan.sketches import load_sketches, sketch_of
-from sketchgan.warmstart import WarmStart
+from sketchgan import plotting
+from sketchgan.files import hub
+from sketchgan.measure import metrics
+from sketchgan.photos import datasets
+from sketchgan.weights import checkpoints
+from sketchgan.customizing.run import CustomizeConfig, customize
+from sketchgan.nets.judge import load_judge
+from sketchgan.pretraining.photo_judge import predicate_of
+from sketchgan.drawing.sketches import load_sketches, sketch_of
+from sketchgan.customizing.warmstart import WarmStart
 
 CSV, PICTURE = RESULTS / "hands.csv", ROOT / "assets" / "hands.jpg"
 SAMPLES, COUNT = 1000, 5

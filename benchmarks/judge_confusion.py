@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from _results import RESULTS, ROOT, WEIGHTS, read, show, write
 
-from sketchgan import checkpoints, metrics
-from sketchgan.judge import Judge, load_judge
-from sketchgan.menagerie import PREDICATES
+from sketchgan.measure import metrics
+from sketchgan.weights import checkpoints
+from sketchgan.nets.judge import Judge, load_judge
+from sketchgan.world.scenes import PREDICATES
 from sketchgan.plotting import image_grid
 
 LABELS = ROOT / "benchmarks" / "labels"

@@ -13,15 +13,16 @@ from pathlib import Path
 import torch
 from _results import RESULTS, ROOT, machine, show, write
 
-from sketchgan import Generator, checkpoints
+from sketchgan import Generator
+from sketchgan.weights import checkpoints
 
 sys.path.insert(0, str(ROOT))  # the tests know how NVIDIA's files look
 from tests import nvidia_files  # noqa: E402
 
 LOAD = """
 import sys, time
-from sketchgan import checkpoints
-from sketchgan.stylegan2 import Generator
+from sketchgan.weights import checkpoints
+from sketchgan.nets.stylegan2 import Generator
 
 def memory(name):
     return next(1024 * int(line.split()[1]) for line in open('/proc/self/status') if line.startswith(name))

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 import torch
 from _results import RESULTS, machine, show, write
 
-from sketchgan.menagerie import CATEGORIES, Menagerie
+from sketchgan.world.scenes import CATEGORIES, Menagerie
 
 VIEWS = {"photo, contour, parts": ("image", "contour", "parts"),
          "everything": ("image", "contour", "parts", "albedo", "depth", "portrait")}

@@ -13,8 +13,8 @@ from _results import RESULTS, machine, show, write
 from torch.profiler import profile
 
 from sketchgan import ops
-from sketchgan.losses import r1_penalty
-from sketchgan.stylegan2 import Discriminator, Generator
+from sketchgan.nets.losses import r1_penalty
+from sketchgan.nets.stylegan2 import Discriminator, Generator
 
 CHANNELS = {4: 96, 8: 96, 16: 64, 32: 48, 64: 24}
 

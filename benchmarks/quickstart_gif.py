@@ -98,7 +98,7 @@ def main():
     options = parser.parse_args()
     from conftest import JupyterLab, NotebookPage, open_browser
 
-    from sketchgan.checkpoints import write_atomically
+    from sketchgan.weights.checkpoints import write_atomically
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
     if chromium is None:
         sys.exit("no Chromium on the PATH; on Debian and Ubuntu: apt-get install chromium")

@@ -4,9 +4,10 @@
 """
 from _results import ROOT, WEIGHTS
 
-from sketchgan import checkpoints, plotting
-from sketchgan.metrics import sample
-from sketchgan.sketches import load_sketches
+from sketchgan import plotting
+from sketchgan.weights import checkpoints
+from sketchgan.measure.metrics import sample
+from sketchgan.drawing.sketches import load_sketches
 
 if __name__ == "__main__":
     base = checkpoints.load_generator(WEIGHTS / "horse64.safetensors")

@@ -10,10 +10,11 @@ import sys
 
 from _results import RESULTS, ROOT, read
 
-from sketchgan import ablation_table, tables
-from sketchgan.ablation_tasks import TASKS
-from sketchgan.ablations import ROWS, Budget
-from sketchgan.checkpoints import write_atomically
+from sketchgan.files import tables
+from sketchgan.study import table
+from sketchgan.study.tasks import TASKS
+from sketchgan.study.ablations import ROWS, Budget
+from sketchgan.weights.checkpoints import write_atomically
 
 README = ROOT / "README.md"
 MARK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.S)
@@ -48,7 +49,7 @@ def hands() -> list[dict]:
 def ablations() -> list[dict]:
     """The ablation tables, short: of each task the Frechet distance and the share, means over seeds; photographs in the last column."""
     tasks = [(task, task.replace("_", " "), "ablations.csv") for task in TASKS] + [(HANDS_TASK, "open hand, photographs", "ablations_hands.csv")]
-    found = {csv: ablation_table.final(ablation_table.current(read(RESULTS / csv), Budget().iterations)) for _, _, csv in tasks}
+    found = {csv: table.final(table.current(read(RESULTS / csv), Budget().iterations)) for _, _, csv in tasks}
     lines = []
     for row in ROWS:
         line = {"row": row.name}
@@ -56,7 +57,7 @@ def ablations() -> list[dict]:
             runs = [r for r in found[csv] if r["task"] == task and r["row"] == row.name]
             mean = lambda name: sum(r[name] for r in runs) / len(runs)
             line[title] = f"{mean('frechet'):.1f}, {mean('share'):.0%} ({len(runs)})" if runs else "not run"
-        lines.append(line | {"command": f"`python -m sketchgan.ablations --only \"{row.name}\"`"})
+        lines.append(line | {"command": f"`python -m sketchgan ablations --only \"{row.name}\"`"})
     return lines
 
 

@@ -11,10 +11,11 @@ import argparse
 import torch
 from _results import RESULTS, WEIGHTS, machine, show, write
 
-from sketchgan import checkpoints, datasets
-from sketchgan.fitting import milliseconds
-from sketchgan.metrics import contour_f1
-from sketchgan.photosketch import PhotoSketch
+from sketchgan.photos import datasets
+from sketchgan.weights import checkpoints
+from sketchgan.pretraining.fitting import milliseconds
+from sketchgan.measure.metrics import contour_f1
+from sketchgan.nets.photosketch import PhotoSketch
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import sys
 
 from _results import ROOT, WEIGHTS
 
-from sketchgan.checkpoints import read_metadata, write_atomically
+from sketchgan.weights.checkpoints import read_metadata, write_atomically
 
 README, BEGIN, END = ROOT / "data" / "README.md", "<!-- weights: begin -->", "<!-- weights: end -->"
 LICENCE = "MIT; renders of this project"

@@ -1,8 +1,8 @@
 """Small networks for tests: an F whose drawing is known, a generator of 8 px, and all that a customisation needs."""
 import torch
 
-from sketchgan.photosketch import PhotoSketch
-from sketchgan.stylegan2 import Discriminator, Generator
+from sketchgan.nets.photosketch import PhotoSketch
+from sketchgan.nets.stylegan2 import Discriminator, Generator
 
 
 class Dark(torch.nn.Module):

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sketchgan import checkpoints, datasets
-from sketchgan.judge import load_judge
-from sketchgan.menagerie import Menagerie
+from sketchgan.photos import datasets
+from sketchgan.weights import checkpoints
+from sketchgan.nets.judge import load_judge
+from sketchgan.world.scenes import Menagerie
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "data" / "weights"
@@ -49,7 +50,7 @@ def test_the_judge_recognises_samples_and_the_discriminator_tells_them_apart(pat
 
 
 def test_the_sketcher_draws_contours_of_scenes_it_has_not_seen():
-    from sketchgan.metrics import contour_f1
+    from sketchgan.measure.metrics import contour_f1
     F = checkpoints.load_photosketch(WEIGHTS / "photosketch.safetensors")
     F.batch_stats = False
     for category in ("cat", "horse"):

@@ -51,7 +51,7 @@ def draw_the_first_two(notebook):
         notebook.wait_until(f'sum(map(len, pad.drawing.sketches)) == {count}', seconds=60)
     x, y = map(float, notebook.python('print(*pad.drawing.strokes[0]["points"][0])').split())
     assert abs(x / 256 - BACK[0][0]) < 0.03 and abs(y / 256 - BACK[0][1]) < 0.03, 'the stroke is not where it was drawn'
-    expected = int(notebook.python('from sketchgan.sketches import rasterize\n'
+    expected = int(notebook.python('from sketchgan.drawing.sketches import rasterize\n'
                                    'print(int((rasterize(pad.drawing.strokes, pad.canvas.width, 256) < 0).sum()))'))
     for canvas in range(2):
         ink = notebook.page.locator('.jp-OutputArea canvas').nth(canvas).evaluate(INK)
@@ -133,7 +133,7 @@ def test_draw_train_steer_stop(open_notebook):
     # before that was possible run it when all is over.
     notebook.python(WATCH)
     waiting = notebook.cell('live.finished(')
-    waits = notebook.python('from sketchgan import live_training; print(live_training.widgets_live_while_awaiting())') == 'True'
+    waits = notebook.python('from sketchgan.widgets import live; print(live.widgets_live_while_awaiting())') == 'True'
     if waits:
         notebook.begin(waiting)
         status(notebook, 'press Start')

@@ -1,0 +1,335 @@
+"""A customisation in the background: start, pause, stop and go on, with its curves, its history and its result.
+
+There are no widgets here: `LiveTraining` shows a session, and a cell that is run again finds the session that its first
+run began, whether it still trains or has ended.
+"""
+
+import collections
+import contextlib
+import copy
+import signal
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import torch
+
+from ..weights.checkpoints import content_hash
+from .controls import NAMES, Controls, check_sketches
+from .run import CustomizeConfig, Run, same
+from .history import History
+from ..drawing.sketches import chamfer
+from .state import frozen_sketcher
+
+MEASURED = 64                   # samples, of fixed z and noise, whose distance to the sketches is the curve
+_running = None                 # one training at a time in a kernel: two would fight for the cores, or for one file
+_lock = threading.RLock()
+
+
+class Allowance:
+    """Lets work beside the training happen now and then: `seconds` apart, and for at most a `share` of the time."""
+
+    def __init__(self, share: float, seconds: float):
+        self.share, self.seconds, self.next = share, seconds, 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether it may happen now."""
+        return time.monotonic() >= self.next
+
+    @contextlib.contextmanager
+    def spend(self):
+        """Times the work in its block; what it took decides when the next may come."""
+        began = time.monotonic()
+        yield
+        took = time.monotonic() - began
+        self.next = began + took + max(self.seconds, took * (1 / self.share - 1))
+
+
+class Session:
+    """One customisation that can be held, ended, and gone on with; it runs in a thread of its own, or in yours.
+
+    G, D, F, sketches, images, config: as for `customize`. minutes: of work in all, after which it stops, but never in
+    the warm start, half of which would be worth nothing; None trains config.iterations. checkpoint: a file to go on from,
+    and to keep up to date; the history lies beside it. judge, predicate: a network with `satisfies(predicate, images)`;
+    the share of samples it finds so is measured with the distance to the sketches.
+
+    on_step(step) and on_end(), if they are set, are called on the thread that trains.
+    """
+
+    def __init__(self, G, D, F, sketches, images=None, config=None, minutes=None, checkpoint=None, judge=None,
+                 predicate=None):
+        if (judge is None) != (predicate is None):
+            raise ValueError("judge and predicate go together: judge=load_judge(path), predicate='horse_on_a_side'. "
+                             "Give both, or neither")
+        self.config = config or CustomizeConfig()
+        self.networks, self.images = (G, D, F), images
+        self.minutes = self.minutes_given = minutes
+        self.checkpoint = checkpoint
+        self.judge, self.predicate = judge, predicate
+        self.first_sketches = check_sketches(sketches, G.resolution)
+        self.F = frozen_sketcher(F, batch_stats=False)      # our own, so that no other thread meets it half switched
+        self.controls = Controls()
+        self.controls.bind(G.resolution)
+        self.history = History(G, checkpoint and checkpoint.with_suffix(".history"))
+        self.run = self.error = self.advice = self.thread = self.on_step = self.on_end = None
+        self.running = False                                # whether training is under way (paused counts)
+        self.verdict = ""                                   # what the stopping rule keeps and why, once training has ended by itself
+        if checkpoint and checkpoint.exists():
+            self.history.read()
+        self.phase, self._measuring = "train", Allowance(0.03, 5.0)
+        self._recent = collections.deque(maxlen=33)         # (iteration, seconds); R1 comes every 16th: two rounds of it
+        last = self.history.snapshots[-1] if len(self.history) else None
+        self.iteration, self.seconds = (last.iteration, last.seconds) if last else (0, 0.0)
+        self.z = torch.randn(MEASURED, G.z_dim, generator=torch.Generator().manual_seed(self.config.seed))
+
+    # ---- what it can be asked
+
+    @property
+    def sketches(self) -> torch.Tensor:
+        """The sketches in force, [S, 1, R, R]: what the next batch is drawn from."""
+        return self.run.terms["sketches"] if self.run else self.first_sketches
+
+    @property
+    def terms(self) -> dict:
+        """The weights and the augmentation in force, or wished for the next step."""
+        terms = self.run.terms if self.run else {name: getattr(self.config, name) for name in NAMES if name != "sketches"}
+        return terms | self.controls.read()
+
+    @property
+    def done(self) -> float:
+        """Share of the training that is done, by iterations or by minutes."""
+        by_time = self.seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(self.iteration / self.config.iterations, by_time))
+
+    @property
+    def result(self):
+        """A copy of the customised generator, in evaluation mode: the snapshot that was chosen, else the newest.
+
+        Raises RuntimeError while training runs and nothing was chosen, and before there is anything.
+        """
+        if self.history.chosen is not None:
+            return self.history.generator(self.history.chosen)
+        if self.running:
+            raise RuntimeError("training still runs; press Stop, or wait with live.join(), and ask for live.result again")
+        if not len(self.history):
+            raise RuntimeError("there is no result yet; run live.start(), and live.join() to wait for it")
+        return self.history.generator(self.history.snapshots[-1])
+
+    def fits(self, G, D, F, images, config) -> bool:
+        """Whether a call with these would be this very run."""
+        size = lambda x: None if x is None else callable(x) or len(x)
+        return (config or CustomizeConfig()) == self.config and size(images) == size(self.images) and all(
+            ours is given or content_hash(ours) == content_hash(given)
+            for ours, given in zip(self.networks, (G, D, F), strict=True))
+
+    # ---- what it can be told
+
+    def start(self, here: bool = False) -> None:
+        """Begin or go on; nothing happens if it runs already. `here` trains on this thread and returns at the end."""
+        global _running
+        with _lock:
+            if self.running:
+                return
+            if _running not in (None, self):
+                _running.stop()
+                _running.release()
+            if self.thread is not None:
+                self.thread.join()                          # its last words to the view
+            _running, self.running = self, True
+            self.controls.stop = self.controls.pause = False
+            self.error = self.advice = None
+            self._recent.clear()
+            if self.verdict:                                # the rule's choice, not anybody's: going on has a newer result
+                self.verdict = ""
+                self.history.choose(None)
+            if not here:
+                self.thread = threading.Thread(target=self._train, daemon=True, name="training")
+                self.thread.start()
+                return
+            self.thread = None
+        with interrupt_stops(self.controls):
+            self._train()
+
+    def stop(self, wait: bool = True) -> None:
+        """End training after the present step; `wait` returns only then."""
+        self.controls.stop = True
+        if wait and self.thread is not None and self.thread is not threading.current_thread():
+            self.thread.join()
+
+    def join(self) -> None:
+        """Wait for the end of training; raises RuntimeError with its traceback and with advice if it failed."""
+        if self.thread is not None:
+            self.thread.join()
+        if self.error:
+            raise RuntimeError(f"training failed:\n{self.error}\n{self.advice}")
+
+    def clear(self) -> None:
+        """End training and go back to the very beginning, with the sketches in force; the checkpoint is kept as
+        '*.before.pt', in place of an older one of that name."""
+        self.stop()
+        if self.thread is not None:
+            self.thread.join()
+        wished = self.controls.read()
+        self.first_sketches = wished.pop("sketches", self.sketches)
+        self.controls = Controls(**wished)
+        self.controls.bind(self.networks[0].resolution)
+        set_aside(self.checkpoint)
+        self.history.clear()
+        self.run = self.error = self.advice = None
+        self.iteration, self.seconds, self.minutes = 0, 0.0, self.minutes_given
+
+    def release(self) -> None:
+        """Give the memory of a run that has ended back, if its checkpoint can bring it again."""
+        if self.checkpoint and self.checkpoint.exists() and not self.running:
+            self.run = None
+
+    def new_sketches(self, sketches) -> None:
+        """Take other sketches than the ones the last call gave; the same ones leave what was changed since alone."""
+        if not same(sketches, self.first_sketches):
+            self.first_sketches = check_sketches(sketches, self.networks[0].resolution)
+            self.controls.sketches = sketches
+
+    # ---- the thread
+
+    def _train(self) -> None:
+        """Train until done, stopped or failed; an exception in a thread is invisible, so it is kept."""
+        try:
+            self._open()
+            if not self._time_over():
+                for step in self.run.steps():
+                    self._take(step)
+                    if step.phase == "chosen":
+                        self._choose(step)
+                if self._time_over() and not self.verdict and self.run.watch and self.run.watch.trace:
+                    self._choose(self.run.chosen())         # minutes are an end like any other
+        except KeyboardInterrupt:                           # a second one, in the middle of a step
+            self._go_back()
+        except Exception as error:
+            self.error = traceback.format_exc()
+            self._fail(error)
+        with contextlib.suppress(OSError):                  # a full disk: the result is in memory all the same
+            self._keep()
+        self.running = False
+        if self.on_end:
+            self.on_end()
+
+    def _open(self) -> None:
+        """Make the run, or take it from the checkpoint, which brings the sketches that were in force."""
+        if self.run is not None:
+            return
+        resume = self.checkpoint if self.checkpoint and self.checkpoint.exists() else None
+        run = Run(*self.networks, None if resume else self.first_sketches, self.images, self.config, self.controls,
+                  resume, self.checkpoint)
+        if resume is None:
+            self.history.clear()
+        else:
+            self.history.forget_after(run.state.iteration, run.seconds)
+            if not same(self.first_sketches, run.first_sketches) and self.controls.sketches is None:
+                self.controls.sketches = self.first_sketches
+        self.run, self.iteration, self.seconds = run, run.state.iteration, run.seconds
+
+    def _take(self, step) -> None:
+        """Note a step, measure and keep what is due; hold here if a pause is wished for, outside the run's clock."""
+        self.phase, self.seconds = step.phase, step.seconds
+        if step.phase == "train":
+            self.iteration = step.iteration + 1
+            self.history.losses.add(self.iteration, step.losses)
+            self._recent.append((self.iteration, step.seconds))
+            if self.history.due(step.seconds):
+                self.history.add(step.G, self.iteration, step.seconds, self.run.state.params_G)
+            if self._time_over():
+                self.controls.stop = True
+        if self.on_step:
+            self.on_step(step)
+        if not len(self.history.measures):                  # after the first picture, which nobody should wait for
+            self.history.measures.add(0.0, self.measure(self.networks[0]))
+        elif step.phase == "train" and self._measuring.due:
+            with self._measuring.spend():
+                self.history.measures.add(step.seconds, self.measure(step.G))
+        if self.on_step and self.controls.pause:            # the view says so; it may have come while this measured
+            self.on_step(step)
+        self.controls.wait_while_paused()
+
+    @property
+    def speed(self) -> float:
+        """Iterations a second, over the last ones; 0 while that is not known."""
+        (first, began), (last, ended) = (self._recent[0], self._recent[-1]) if self._recent else ((0, 0.0), (0, 0.0))
+        return (last - first) / (ended - began) if ended > began else 0.0
+
+    def _time_over(self) -> bool:
+        return self.minutes is not None and self.seconds >= 60 * self.minutes
+
+    @torch.no_grad()
+    def measure(self, G) -> dict[str, float]:
+        """'distance': mean chamfer distance in pixels of samples to the nearest sketch; 'share': of them, in [0, 1],
+        that the judge finds as the predicate says (where there is a judge)."""
+        images = G(self.z.to(next(G.parameters()).device), noise_mode="const")
+        drawn = self.F.to(images.device)(images)
+        values = {"distance": chamfer(drawn, self.sketches.to(images.device)).amin(1).mean().item()}
+        if self.judge is not None:
+            images = images.to(next(self.judge.parameters()).device)
+            values["share"] = self.judge.satisfies(self.predicate, images).float().mean().item()
+        return values
+
+    def _keep(self) -> None:
+        """The end of a stretch of training is always in the history."""
+        if self.run is not None and not self.run.warm:
+            self.iteration, self.seconds = self.run.state.iteration, self.run.seconds
+            self.history.add(self.run.state.G_shown, self.iteration, self.seconds, self.run.state.params_G)
+            self.history.save()
+
+    def _choose(self, step) -> None:
+        """Make the stopping rule's choice the result, unless somebody has chosen; it stands at the end of the history."""
+        self._keep()
+        if self.history.chosen is None:
+            self.verdict = step.message
+            if step.iteration < self.iteration:
+                self.history.add(step.G, step.iteration, self.seconds + 0.01, self.run.state.params_G)
+                self.history.choose(self.history.snapshots[-1])
+
+    def _fail(self, error) -> None:
+        """Go back to the last good state, so that Start goes on from there, and say what to do."""
+        if self.run is None:
+            self.advice = "Nothing was trained. Mend what the message names, and start again."
+            if self.checkpoint and self.checkpoint.exists():
+                self.advice = (f"It tried to go on from {self.checkpoint}, which is as it was. Mend what the message "
+                               f"names, or pass fresh=True to begin anew.")
+            return
+        self._go_back()
+        self.advice = (f"Nothing before is lost: the state of iteration {self.run.state.iteration} is the last good one. "
+                       f"Mend what the message names, and press Start to go on from there.")
+
+    def _go_back(self) -> None:
+        """To the last good state: whatever broke off in the middle of a step may have left half of it behind."""
+        if self.run is not None:
+            self.run.restore(copy.deepcopy(self.run.good))
+            self.history.forget_after(self.run.state.iteration, self.run.seconds)
+            with contextlib.suppress(OSError):
+                self.run.save()
+
+
+@contextlib.contextmanager
+def interrupt_stops(controls: Controls):
+    """Inside the block, the first interrupt ends training after its step; a second one interrupts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield                                               # signals reach the main thread only
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(*_):
+        controls.stop = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def set_aside(path: Path | None) -> None:
+    """Give a checkpoint, if there is one, the name '*.before.pt'."""
+    if path is not None and path.exists():
+        path.replace(path.with_suffix(".before.pt"))

@@ -1,0 +1,93 @@
+"""How far one drawing is from another: the chamfer distance, and the ranking of images by it.
+
+It is the paper's baseline and the way its targets were picked (Wang et al. 2021). Sketches are float32 `[N, 1, R, R]`
+with paper +1 and ink -1; ink is where a sketch is below 0.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .strokes import SketchError
+
+
+def distance_transform(ink, truncate=None):
+    """Exact Euclidean distance of every pixel to the nearest ink (Felzenszwalb & Huttenlocher 2012, in two passes).
+
+    ink: bool [N, H, W]. Returns float32 [N, H, W] in pixels, at most `truncate` (default: the diagonal, which is
+    also the value where there is no ink at all).
+    """
+    n, height, width = ink.shape
+    diagonal = float(np.hypot(height, width))
+    limit = diagonal if truncate is None else min(float(truncate), diagonal)
+    # Pass 1, along columns: rows to the nearest ink above (a running maximum of its row number) and below.
+    far = 2.0 * (height + width)
+    row = torch.arange(height, device=ink.device, dtype=torch.float32)[:, None]          # [H1]
+    above = row - torch.where(ink, row, -far).cummax(1).values
+    below = torch.where(ink, row, far).flip(1).cummin(1).values.flip(1) - row
+    column = torch.minimum(above, below).square()                                         # [NHW]
+    # Pass 2, along rows: the lower envelope of one parabola per column; beyond the limit none can win.
+    squared = column.clone()
+    for shift in range(1, min(width, int(np.ceil(limit)) + 1)):
+        torch.minimum(squared[:, :, shift:], column[:, :, :-shift] + shift**2, out=squared[:, :, shift:])
+        torch.minimum(squared[:, :, :-shift], column[:, :, shift:] + shift**2, out=squared[:, :, :-shift])
+    return squared.sqrt().clamp(max=limit)
+
+
+def chamfer(a, b, truncate=None):
+    """Symmetric chamfer distance between every sketch of `a` and every sketch of `b` (Barrow et al. 1977).
+
+    Half the mean distance from a's ink to b's nearest ink, plus half of the same from b to a. Ink is where the
+    sketch is below 0. a: [N, 1, R, R], b: [M, 1, R, R]. Returns float32 [N, M] in pixels, between 0 and `truncate`
+    (default: the diagonal). A sketch without ink is that limit away from every other.
+    """
+    if a.ndim != 4 or b.ndim != 4 or a.shape[1:] != b.shape[1:] or a.shape[1] != 1:
+        raise SketchError(f"chamfer got sketches of shapes {tuple(a.shape)} and {tuple(b.shape)}; wanted "
+                          "[N, 1, R, R] and [M, 1, R, R] of one size; scale them with normalize_sketch")
+    ink_a, ink_b = a[:, 0] < 0, b[:, 0] < 0                                               # [NRR], [MRR]
+    return (_one_way(ink_a, ink_b, truncate) + _one_way(ink_b, ink_a, truncate).T) / 2
+
+
+def _one_way(source, target, truncate):
+    """[N, M]: mean over the ink of source[n] of the distance to the ink of target[m]; a matrix product."""
+    distance = torch.cat([distance_transform(part, truncate) for part in target.split(256)])
+    limit = float(np.hypot(*source.shape[1:])) if truncate is None else float(truncate)
+    pixels = source.flatten(1).float()                                                    # [NP]
+    total, count = pixels @ distance.flatten(1).T, pixels.sum(1, keepdim=True)
+    return torch.where(count > 0, total / count.clamp(min=1), limit)
+
+
+class Nearest(NamedTuple):
+    """Result of `nearest`: indices [k] and distances [k] in pixels, best first."""
+
+    indices: torch.Tensor
+    distances: torch.Tensor
+
+
+@torch.no_grad()
+def nearest(sketch, images, F=None, k=16, truncate=None, batch=64):
+    """Ranks images by how near their sketches come to the drawn ones.
+
+    sketch: [S, 1, R, R]; an image counts by the nearest of them. images: photographs [M, 3, R, R], which F turns into
+    sketches, or sketches [M, 1, R, R] (F is not needed). F uses its running statistics here, so that the order does
+    not depend on how images are put into batches. Returns Nearest(indices [k], distances [k]), nearest first.
+    """
+    if images.shape[1] == 3 and F is None:
+        raise SketchError("nearest got photographs and no F; pass F=load_photosketch(...), or sketches [M, 1, R, R]")
+    if images.shape[1] == 3:
+        images = sketch_of(images, F, batch)
+    distances = chamfer(sketch.to(images.device), images, truncate).min(0).values         # [M]
+    best = distances.sort(stable=True)
+    return Nearest(best.indices[:k], best.values[:k])
+
+
+@torch.no_grad()
+def sketch_of(images, F, batch=64):
+    """F's sketches [M, 1, R, R] of images [M, 3, R, R] with running statistics; leaves F's mode as it was."""
+    before = F.batch_stats
+    F.batch_stats = False
+    try:
+        return torch.cat([F(part) for part in images.split(batch)])
+    finally:
+        F.batch_stats = before

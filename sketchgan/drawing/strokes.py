@@ -1,0 +1,223 @@
+"""Drawings as strokes: what a pen did, where it stands in the frame, and the files that hold strokes.
+
+Strokes are the truth and pixels are made from them, so a drawing is as sharp at 256 px as it is at 64.
+A stroke is {"width": 5.5, "smooth": true, "points": [[x, y], ...]}, x to the right and y down; a `smooth` stroke is the
+curve through its points. A drawing document (`data/sketches/*.json`) is
+
+    {"name", "task", "origin", "license", "size": 256, "sketches": [{"strokes": [...]}, ...]}
+
+in units of 1/size of the frame. Quick, Draw! files hold strokes too, but in no frame: see `fit`.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from ..weights.checkpoints import write_atomically
+
+SKETCH_FOLDER = Path(__file__).resolve().parents[2] / "data" / "sketches"
+SUPERSAMPLING = 4   # strokes are drawn this many times larger and averaged down: 17 levels of grey at a line's edge
+FRAME = 256         # strokes live in a frame of 256 units, whatever the size of the screen or the picture
+PEN = 5.0           # width of a pen: 1.25 px at 64 px, as the contours F has learnt from
+# Where the contours of Menagerie stand, in shares of the frame: their longer side takes 0.71 of it (median of 192), and they
+# are a little below the middle. `fit` puts a drawing that has no place of its own there.
+BOX = (0.14, 0.16, 0.86, 0.88)
+MOST_AT_ONCE = 1000
+
+
+class SketchError(ValueError):
+    """A drawing that cannot be used; the message says what was given, what was wanted and what to do."""
+
+
+# ---------------------------------------------------------------------------------------------------- strokes to pixels
+
+def smooth(points, step=2.0):
+    """The centripetal Catmull-Rom curve through `points` (Yuksel et al. 2011: no loops, no overshoot).
+
+    points: [P, 2]. A point given twice is a sharp corner; a curve that ends where it starts is closed smoothly.
+    Returns [Q, 2], neighbours at most about `step` apart.
+    """
+    points = np.asarray(points, np.float64)
+    runs = np.split(points, np.flatnonzero((points[1:] == points[:-1]).all(1)) + 1)
+    closed = len(runs) == 1 and len(points) > 3 and (points[0] == points[-1]).all()
+    return np.concatenate([_smooth_run(run, step, closed) for run in runs])
+
+
+def _smooth_run(p, step, closed):
+    if len(p) < 3:
+        return p
+    # Neighbours beyond the ends: the other end of a closed curve, a mirror image of an open one.
+    before, after = (p[-2], p[1]) if closed else (2 * p[0] - p[1], 2 * p[-1] - p[-2])
+    p = np.concatenate([before[None], p, after[None]])
+    knots = np.sqrt(np.linalg.norm(np.diff(p, axis=0), axis=1))      # centripetal: |chord| ** 0.5
+    pieces = []
+    for i in range(1, len(p) - 2):
+        p0, p1, p2, p3 = p[i - 1:i + 3]
+        a, b, c = knots[i - 1:i + 2]
+        # Hermite tangents at p1 and p2 of the non-uniform curve, in units of the middle interval b.
+        m1 = b * ((p1 - p0) / a - (p2 - p0) / (a + b) + (p2 - p1) / b)
+        m2 = b * ((p2 - p1) / b - (p3 - p1) / (b + c) + (p3 - p2) / c)
+        t = np.linspace(0, 1, max(2, int(np.ceil(b * b / step)) + 1))[:-1, None]
+        pieces.append((2 * t**3 - 3 * t**2 + 1) * p1 + (t**3 - 2 * t**2 + t) * m1
+                      + (3 * t**2 - 2 * t**3) * p2 + (t**3 - t**2) * m2)
+    return np.concatenate([*pieces, p[-2:-1]])
+
+
+def stroke_points(stroke):
+    """The polyline [Q, 2] of one stroke, whether it was drawn point by point or given as a smooth curve."""
+    try:
+        points = np.asarray(stroke["points"], np.float64)
+        width = float(stroke["width"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise SketchError(f'a stroke is {{"width": number, "points": [[x, y], ...]}}, but this one is '
+                          f"{str(stroke)[:80]}; mend the file or draw it again in a SketchPad") from error
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all() or not 0 < width < np.inf:
+        raise SketchError(f"a stroke has points of shape {points.shape} and width {width}; wanted finite points "
+                          "[P, 2] with P >= 1 and a width above 0; remove the stroke or draw it again")
+    return smooth(points) if stroke.get("smooth") else points
+
+
+def rasterize(strokes, resolution=64, size=256):
+    """Draws strokes in ink on paper.
+
+    strokes: sequence of {"width", "points"} in a frame of `size` units; parts outside the frame are cut off, and no
+    line is thinner than a pixel.
+    Returns float32 [1, 1, resolution, resolution], paper +1, ink -1, anti-aliased. An empty sequence gives blank paper.
+    """
+    canvas = Image.new("L", (SUPERSAMPLING * resolution,) * 2, 255)
+    pen = ImageDraw.Draw(canvas)
+    scale = SUPERSAMPLING * resolution / size
+    for stroke in strokes:
+        points = stroke_points(stroke) * scale - 0.5                 # PIL puts integer coordinates at pixel centres
+        width = max(SUPERSAMPLING, round(float(stroke["width"]) * scale))   # under one pixel a line fades to grey
+        pen.line([tuple(p) for p in points], fill=0, width=width)
+        radius = (width - 1) / 2
+        for x, y in points:                                          # round joints and round ends
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
+    grey = np.asarray(canvas.resize((resolution, resolution), Image.Resampling.BOX), np.float32)
+    return torch.from_numpy(grey / 127.5 - 1)[None, None]
+
+
+def bounds(strokes):
+    """The box [left, top, right, bottom] round all points of `strokes`, in their units; the pen's width does not count."""
+    if not strokes:
+        raise SketchError("the drawing is empty: it has no stroke; draw something first")
+    points = np.concatenate([stroke_points(stroke) for stroke in strokes])
+    return np.array([*points.min(0), *points.max(0)])
+
+
+def fit(strokes, box=BOX, size=256, width=PEN):
+    """Strokes in any units, scaled (with their proportions) and moved into the middle of a box of a frame of `size` units.
+
+    box: (left, top, right, bottom) in shares of the frame. width: of all strokes afterwards, in units of the new frame.
+    Returns a list of strokes. Raises SketchError for a box that is none, or for strokes that are a single point.
+    """
+    left, top, right, bottom = _checked(box)
+    x0, y0, x1, y1 = bounds(strokes)
+    if x1 - x0 <= 0 and y1 - y0 <= 0:
+        raise SketchError("the drawing is a single point, which has no size to scale; draw a line at least")
+    if not np.isfinite([x1 - x0, y1 - y0]).all() or max(abs(x0), abs(x1), abs(y0), abs(y1)) > 1e12:
+        raise SketchError("the drawing runs beyond all bounds; numbers below 1e12 are wanted: mend the file")
+    room = np.array([right - left, bottom - top]) * size - width
+    extent = np.maximum([x1 - x0, y1 - y0], 1e-12)
+    scale = (room / extent).min()
+    middle = np.array([left + right, top + bottom]) * size / 2
+    return [{"width": width, "points": ((stroke_points(s) - [(x0 + x1) / 2, (y0 + y1) / 2]) * scale + middle).tolist()}
+            for s in strokes]
+
+
+def _checked(box):
+    try:
+        left, top, right, bottom = (float(v) for v in box)
+    except (TypeError, ValueError) as error:
+        raise SketchError(f"box is {box!r}; wanted (left, top, right, bottom) in shares of the frame, for instance {BOX}, "
+                          "or None for the place as drawn") from error
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1 and min(right - left, bottom - top) >= 0.1):
+        raise SketchError(f"box is {box!r}; wanted (left, top, right, bottom) with 0 <= left < right <= 1, the same for top and "
+                          f"bottom, and sides of 0.1 at least, for instance {BOX}")
+    return left, top, right, bottom
+
+
+# ------------------------------------------------------------------------------------------------- files with strokes
+
+def sketch_names():
+    """Names of the ready-made drawings in data/sketches, for `load_sketches`."""
+    return sorted(path.stem for path in SKETCH_FOLDER.glob("*.json"))
+
+
+def read_document(path):
+    """Reads a drawing document (module docstring) and checks that it holds sketches."""
+    path = Path(path)
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise SketchError(f"there is no file {path}; the ready-made drawings are {', '.join(sketch_names())}") from error
+    except ValueError as error:                                      # not JSON, or not text
+        raise SketchError(f"{path.name} is not a drawing document ({error}); save it again from a SketchPad") from error
+    if not isinstance(document, dict) or not ({"sketches", "strokes"} & document.keys()):
+        raise SketchError(f'{path.name} has no "sketches"; wanted {{"size": 256, "sketches": [{{"strokes": [...]}}]}}')
+    return document
+
+
+def write_document(path, sketches, size=256, **about):
+    """Writes stroke sketches whole or not at all; `about` holds name, task, origin, license."""
+    write_atomically(path, json.dumps({**about, "size": size, "sketches": sketches}).encode() + b"\n")
+
+
+def stroke_sets(document):
+    """One {"strokes", "size"} for each sketch of a document; `size` None means strokes in no frame."""
+    sketches, size = document.get("sketches", [document]), document.get("size", FRAME)
+    if not isinstance(sketches, list) or not all(isinstance(s, dict) and isinstance(s.get("strokes"), (list, tuple)) for s in sketches):
+        raise SketchError('a drawing document has "sketches": [{"strokes": [...]}, ...] and this one has not; mend it, or save '
+                          "the drawings again from a SketchPad")
+    if size is not None and not (isinstance(size, (int, float)) and 0 < size < 1e9):
+        raise SketchError(f"the size of the frame is {size!r}; wanted a number above 0, 256 for drawings of a SketchPad")
+    return [{**(document if s is document else {}), "strokes": s["strokes"], "size": size} for s in sketches]
+
+
+def read_quickdraw(path, which=None):
+    """Drawings of a Quick, Draw! file: a list of {"strokes": [...], "size": None}, in the units of the file and in no frame.
+
+    path: ndjson, one drawing a line, as {"drawing": [[xs, ys], ...]} (simplified), [[xs, ys, times], ...] (raw), or
+    "strokes" in place of "drawing". which: index from 0, or a sequence of them, in the order wanted; None takes all, which
+    is refused for more than 1000 (the published files have a hundred thousand). Only the lines wanted are parsed.
+    """
+    path, found = Path(path), {}
+    wanted = None if which is None else [which] if isinstance(which, int) else [int(i) for i in which]
+    if wanted is not None and (not wanted or min(wanted) < 0):
+        raise SketchError(f"which is {which!r}; wanted the index of a drawing, from 0, or several of them")
+    try:
+        with path.open(encoding="utf-8") as file:
+            for index, line in enumerate(line for line in file if line.strip()):
+                if wanted is None and index >= MOST_AT_ONCE:
+                    raise SketchError(f"{path.name} has more than {MOST_AT_ONCE} drawings; say which: which=[0, 1, 2]")
+                if wanted is None or index in wanted:
+                    found[index] = {"strokes": _quickdraw_strokes(line, f"drawing {index} of {path.name}"), "size": None}
+                    if wanted is not None and len(found) == len(set(wanted)):
+                        break
+    except FileNotFoundError as error:
+        raise SketchError(f"there is no file {path}; give the path of an .ndjson file of drawings") from error
+    except UnicodeDecodeError as error:
+        raise SketchError(f"{path.name} is not a text of drawings ({error}); wanted ndjson, one drawing a line") from error
+    missing = [i for i in wanted or () if i not in found]
+    if missing:
+        raise SketchError(f"{path.name} has no drawing {missing[0]}: it holds {index + 1 if found else 'fewer'}, counted from 0")
+    return [found[i] for i in wanted or found]
+
+
+def _quickdraw_strokes(line, name):
+    try:
+        record = json.loads(line)
+        drawing = record["drawing"] if "drawing" in record else record["strokes"]
+        strokes = [np.array([stroke[0], stroke[1]], np.float64).T for stroke in drawing]
+        if not all(s.ndim == 2 and len(s) and np.isfinite(s).all() for s in strokes):
+            raise ValueError("a stroke has no finite points")
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise SketchError(f"{name} cannot be read ({type(error).__name__}: {error}); wanted one JSON object a line with "
+                          '"drawing": [[xs, ys], ...], as Quick, Draw! publishes them') from error
+    if not strokes:
+        raise SketchError(f"{name} is empty: it has no stroke; leave it out with which=[...]")
+    return [{"width": PEN, "points": s.tolist()} for s in strokes]

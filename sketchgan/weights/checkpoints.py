@@ -1,0 +1,308 @@
+"""Reading and writing networks and training states: whole files or none, checked before they are believed.
+
+Our own format is safetensors with JSON metadata.  One file may hold a generator (keys `g_ema.*`, and its mean latent
+`w_avg`), a discriminator (`d.*`) and a sketcher (`f.*`); a delta holds only the mapping network of a customised
+generator and names the base it belongs to by the hash of its contents.  `formats` knows the layouts of others.
+"""
+import contextlib
+import glob
+import hashlib
+import io
+import json
+import os
+import pickle
+import secrets
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from . import formats
+from ..nets.photosketch import PhotoSketch
+from .pickles import CheckpointError
+from .stored_tensors import open_torch, require_finite
+from ..nets.stylegan2 import Discriminator, Generator
+
+__all__ = ["CheckpointError", "content_hash", "export", "load_discriminator", "load_generator", "load_own",
+           "load_photosketch", "load_training", "read_metadata", "read_tensors", "save", "save_delta", "save_training",
+           "write_atomically", "write_safetensors"]
+
+PREFIX = ("g_ema", "d", "f")
+MAPPING = "style."
+TRAINING_LIMIT = 8_000_000  # pickle instructions of a training state: the order of a large data set is in it
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files, whole or not at all
+
+def write_atomically(path: str | os.PathLike, data: bytes | memoryview) -> None:
+    """Make `path` hold `data`; whatever happens before the end, the previous file stays as it was.
+
+    The bytes go to a temporary name beside `path`, reach the disk (fsync), and then take its name in one step.
+
+    Raises:
+        OSError: if they cannot be written (full disk, no permission); the temporary file is removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with open(partial, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        kept = "the previous file is untouched" if path.exists() else "nothing was left behind"
+        raise OSError(error.errno, f"could not write {path} ({len(data):,} bytes): {error.strerror}; {kept}. "
+                                   f"Free some space or choose another folder, and save again") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    # A process killed while writing leaves its partial file; a day later nobody can still be writing it.
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - stale.stat().st_mtime > 86400:
+                stale.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name is safe against a power cut only when the folder is on the disk too; Windows has no such call.
+    with contextlib.suppress(OSError, AttributeError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Networks: writing
+
+def save(path: str | os.PathLike, G: Generator | None = None, D: Discriminator | None = None,
+         F: PhotoSketch | None = None, metadata: Mapping | None = None) -> None:
+    """Write any of a generator, a discriminator and a sketcher to one safetensors file.
+
+    Args:
+        path: file to write; by convention it ends in `.safetensors`.  For the layouts of others, see `export`.
+        G, D, F: networks; of a generator, its mean latent is stored beside it.
+        metadata: anything JSON can hold (how the weights were made, ...); read it back with `read_metadata`.
+    Raises:
+        CheckpointError: if no network is given or one has values that are not finite.
+        OSError: if the disk does not take it.  In both cases the previous file stays as it was.
+    """
+    networks = {prefix: network for prefix, network in zip(PREFIX, (G, D, F)) if network is not None}
+    if not networks:
+        raise CheckpointError("save got no network; pass at least one of G=, D=, F=")
+    config = {prefix: network.config for prefix, network in networks.items()}
+    tensors = {f"{prefix}.{key}": value for prefix, network in networks.items()
+               for key, value in network.state_dict().items()}
+    if G is not None:
+        tensors["w_avg"] = G.mean_w()
+    write_safetensors(path, tensors, {"config": config, **(metadata or {})})
+
+
+def save_delta(path: str | os.PathLike, G: Generator, base: Generator, metadata: Mapping | None = None) -> None:
+    """Write only the mapping network of `G`, a customised copy of `base`: a small file that needs `base` to be read.
+
+    Raises:
+        CheckpointError: if G differs from base outside its mapping network; save it whole then.
+    """
+    state, state0 = G.state_dict(), base.state_dict()
+    others = [key for key in sorted(state.keys() | state0.keys()) if not key.startswith(MAPPING)]
+    changed = [key for key in others if key not in state or key not in state0
+               or not torch.equal(state[key].cpu(), state0[key].cpu())]
+    if changed:
+        raise CheckpointError(f"{len(changed)} tensors outside the mapping network differ from the base "
+                              f"({', '.join(changed[:3])}, ...), so a delta would lose them; use save(path, G=G)")
+    tensors = {f"delta.{key}": value for key, value in state.items() if key.startswith(MAPPING)}
+    tensors["w_avg"] = G.mean_w()
+    write_safetensors(path, tensors, {"config": {"g_ema": G.config}, "base": content_hash(base), **(metadata or {})})
+
+
+def write_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: Mapping) -> None:
+    """Write tensors and JSON-able `metadata` as safetensors, atomically; refuses values that are not finite."""
+    tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    require_finite(tensors, f"refusing to write {path}", "keep the last good checkpoint")
+    text = {key: json.dumps(value) for key, value in metadata.items()}
+    write_atomically(path, safetensors.torch.save(tensors, metadata=text))
+
+
+def export(path: str | os.PathLike, format: str, G: Generator | None = None, D: Discriminator | None = None,
+           F: PhotoSketch | None = None, without: tuple[str, ...] = ()) -> None:
+    """Write networks for the programs of others; `load_generator` and its like read them back bit for bit.
+
+    Args:
+        path: file to write.
+        format: 'rosinality' for a `.pt` with `g_ema`, `d` and `latent_avg` (G, D or both), 'gansketching' for a `.pth`
+            with the bare state dict of one network (G, D or F).  The program must be told the size, and for channels
+            other than the official table be changed; the tensors are all there.
+        without: what may be lost, of 'conv_clamp', 'mbstd_group' and 'w_avg'.  Neither layout has a place for the first
+            two, and GANSketching's has none for a mean latent that differs from the one that samples of z give.
+    Raises:
+        CheckpointError: if the layout cannot hold the networks (these three, a z_dim unlike w_dim, for 'rosinality' a
+            W-shift), saying what would be lost.
+        OSError: if the disk does not take it.  In both cases the previous file stays as it was.
+    """
+    content = formats.public_layout(format, G, D, F, tuple(without))
+    for part in [part for part in content.values() if isinstance(part, Mapping)] or [content]:
+        require_finite(part, f"refusing to write {path}", "keep the last good checkpoint")
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getbuffer())
+
+
+def content_hash(network: nn.Module) -> str:
+    """Sha256 of names, shapes and values of a network's parameters and persistent buffers, in hexadecimal."""
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(f"{key} {list(value.shape)} {value.dtype}\n".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Networks: reading
+
+def load_generator(path: str | os.PathLike, base: Generator | str | os.PathLike | None = None,
+                   device: str | torch.device = "cpu") -> Generator:
+    """The generator in a file, in evaluation mode.
+
+    Args:
+        path: the file, of any layout that `formats` lists: ours, a delta, rosinality's `.pt`, GANSketching's `.pth`,
+            NVIDIA's `.pkl`.  The running average (`g_ema`, `G_ema`) is taken where there is one, else `g` or `G`.
+        base: only for a delta: the generator, or the file, that it was saved against.
+    Raises:
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if it is damaged, made to deceive, holds something else, has values that are not finite, or is
+            a delta and the base is missing or another one.  Nothing in the file is ever run.
+    """
+    contents = formats.open_checkpoint(path)
+    if "delta" in contents.networks:
+        network = contents.networks["delta"]
+        state, w_avg = contents.read(network)
+        base_state = _delta_base(path, contents.metadata, base)
+        state = {key: value for key, value in base_state.items() if not key.startswith(MAPPING)} | state
+    else:
+        network = contents.section("g_ema", "g")
+        if base is not None:
+            raise CheckpointError(f"{path} holds a whole generator, not a delta; load it without base=")
+        state, w_avg = contents.read(network)
+    G = formats.infer(Generator, state, network.config, path)
+    if w_avg is not None and w_avg.numel() != G.w_dim:
+        raise CheckpointError(f"{path} has a mean latent of {w_avg.numel()} numbers for a generator with w_dim={G.w_dim}; "
+                              f"they do not belong together")
+    G.set_w_avg(None if w_avg is None else w_avg.reshape(-1))
+    return G.to(device)
+
+
+def load_discriminator(path: str | os.PathLike, device: str | torch.device = "cpu") -> Discriminator:
+    """The discriminator in a file, in evaluation mode; reads the layouts of `load_generator` and raises like it."""
+    contents = formats.open_checkpoint(path)
+    network = contents.section("d")
+    return formats.infer(Discriminator, contents.read(network)[0], network.config, path).to(device)
+
+
+def load_photosketch(path: str | os.PathLike, device: str | torch.device = "cpu") -> PhotoSketch:
+    """The sketcher in a file, in batch-statistics mode: ours, or PhotoSketch's `.pth`; raises like `load_generator`."""
+    contents = formats.open_checkpoint(path)
+    state, _ = contents.read(contents.section("f"))
+    # Files from before PyTorch 0.4.1 lack the counters.
+    for key in [key for key in state if key.endswith("running_mean")]:
+        state.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))
+    return formats.infer(PhotoSketch, state, {}, path).to(device)
+
+
+def load_own(cls: type[nn.Module], path: str | os.PathLike, remedy: str, device: str | torch.device = "cpu") -> nn.Module:
+    """A network of `cls` from one of our files, whose metadata says how to build it, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if it is damaged or holds something else; the message ends with `remedy`.
+    """
+    tensors, metadata = read_tensors(path)
+    kind, config = cls.__name__.lower(), metadata.get("config", {})
+    if type(config) is not dict or type(config.get(kind)) is not dict:
+        raise CheckpointError(f"{path} holds no {kind} (it holds {', '.join(config) or 'no network of ours'}). {remedy}")
+    return formats.build(cls, config[kind], tensors, path).to(device)
+
+
+def read_metadata(path: str | os.PathLike) -> dict:
+    """The metadata of one of our files (`config`, and whatever `save` was given); empty for other formats."""
+    return formats.open_checkpoint(path).metadata
+
+
+def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
+    """Every tensor of a checkpoint under its flat name (float32 where floating), and its metadata; all finite."""
+    contents = formats.open_checkpoint(path)
+    return contents.read(formats.Network(contents.tensors))[0], contents.metadata
+
+
+def _delta_base(path: str | os.PathLike, metadata: dict, base: Generator | str | os.PathLike | None) -> dict:
+    wanted = str(metadata.get("base", "unknown"))
+    if base is None:
+        raise CheckpointError(f"{path} is a delta: it holds only a mapping network and needs the generator it was "
+                              f"made from (content {wanted[:12]}); pass base=G or base='file of the base'")
+    base = base if isinstance(base, Generator) else load_generator(base)
+    if content_hash(base) != wanted:
+        raise CheckpointError(f"{path} is a delta of the generator with content {wanted[:12]}, and the base given has "
+                              f"content {content_hash(base)[:12]}; pass the generator it was made from")
+    return {key: value.cpu() for key, value in base.state_dict().items()}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training states
+
+def save_training(path: str | os.PathLike, state: Mapping) -> None:
+    """Write a training state (networks, optimisers, random states, counters) so that `load_training` reads it again.
+
+    Args:
+        path: file to write.
+        state: nested dicts, lists and tuples of tensors, numbers, strings, bytes and None; a dataclass goes in as
+            `dataclasses.asdict(config)`, a NumPy array as a tensor.
+    Raises:
+        CheckpointError: naming the first item of another type.
+        OSError: if the disk does not take it.  In both cases the previous file stays as it was.
+    """
+    _require_plain(state, "state")
+    # Into memory first: a disk that fills up then fails in our write, not inside PyTorch's zip writer.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getbuffer())
+
+
+def load_training(path: str | os.PathLike) -> dict:
+    """The dictionary that `save_training` wrote, with all tensors on the CPU; runs no code from the file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if it is damaged or holds other Python objects.
+    """
+    path = formats.existing(path)
+    # PyTorch's own safe reader believes the sizes that a file declares, so they are compared with what is there first.
+    content = open_torch(path, TRAINING_LIMIT)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}; wanted is a dictionary, such as a "
+                              f"state_dict()")
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is damaged, or holds Python objects beyond tensors and plain containers, which "
+                              f"could run code and are not read; use an earlier checkpoint") from error
+
+
+def _require_plain(item, name: str) -> None:
+    if isinstance(item, Mapping):
+        for key, value in item.items():
+            _require_plain(key, f"a key of {name}")
+            _require_plain(value, f"{name}[{key!r}]")
+    elif isinstance(item, (list, tuple)):
+        for i, value in enumerate(item):
+            _require_plain(value, f"{name}[{i}]")
+    elif type(item) not in (Tensor, nn.Parameter, bool, int, float, str, bytes, type(None)):
+        raise CheckpointError(f"{name} is a {type(item).__module__}.{type(item).__name__}, which a checkpoint does not "
+                              f"hold; turn it into tensors, numbers, strings, lists or dicts (dataclasses.asdict)")

@@ -1,0 +1,154 @@
+"""Paper, pen and eraser: what hands and keys do on a canvas becomes strokes of a drawing."""
+
+from .. import plotting
+from ..drawing.geometry import FRAME
+from .parts import BORDER, LOCK, Paper, painting, w
+
+ARROWS = {"ArrowLeft": (-1, 0), "ArrowRight": (1, 0), "ArrowUp": (0, -1), "ArrowDown": (0, 1)}
+CROSS = "#d1495b"               # the keyboard's pen, told apart from ink and from most photographs
+_ROW = dict(display="flex", flex_flow="row", align_items="baseline", width="auto", grid_gap="8px")
+
+
+class Easel(w.VBox):
+    """A canvas that shows the sketch in hand of a Drawing and draws on it with mouse, fingers or keys.
+
+    drawing: the Drawing. size: side of the canvas in pixels. width: of the pen in 1/256 of the frame. do: called with a
+    change to make, a function without arguments; it makes the change, under LOCK, and has everything shown anew.
+    keys: what other keys do, such as {"ctrl+z": undo}; names as the browser's, in small letters. after: a button that Tab
+    goes to from the canvas. below: a PIL image that shows faintly through the paper, or None.
+    """
+
+    def __init__(self, drawing, size, width, do, keys, after):
+        self.drawing, self.zoom, self.below = drawing, size / FRAME, None
+        self._do, self._after = do, after
+        self._stroke, self._erasing, self._cursor = None, False, None
+        self._widths = {"pen": int(width), "eraser": 16}
+        self._sent = w.Image(format="png")                  # the picture below, as the browser has it: sent once
+        self._make_canvas(size)
+        self._make_tools()
+        self._keys = keys | {"e": lambda: setattr(self.tool, "value", "eraser"), "p": lambda: setattr(self.tool, "value", "pen"),
+                             "[": lambda: setattr(self.pen, "value", self.pen.value - 1),
+                             "]": lambda: setattr(self.pen, "value", self.pen.value + 1)}
+        super().__init__([self.canvas, w.HBox([self.tool, self.pen], layout=w.Layout(flex_flow="row wrap", align_items="baseline"))])
+
+    def _make_canvas(self, size):
+        self.canvas = c = Paper(width=size, height=size, tooltip="Drawing paper")
+        c.layout = w.Layout(width=f"{size}px", height=f"{size}px", border=BORDER)
+        c.on_mouse_down(self._mouse_down), c.on_mouse_move(self._pen_move), c.on_mouse_up(self._pen_up)
+        c.on_mouse_out(self._mouse_out)
+        c.on_touch_start(lambda touches: self._mouse_down(*touches[0]))
+        c.on_touch_move(lambda touches: self._pen_move(*touches[0]))
+        c.on_touch_end(lambda touches: self._pen_up()), c.on_touch_cancel(lambda touches: self._pen_up())
+        c.on_key_down(self._key)
+        c.on_client_ready(self.paint)                       # a tab that was reloaded has a blank canvas
+
+    def _make_tools(self):
+        narrow = {"description_width": "auto"}
+        self.tool = w.RadioButtons(options=["pen", "eraser"], orientation="horizontal", description="tool", style=narrow,
+                                   tooltip="The pen draws, the eraser cuts what it touches out of the strokes (P, E)",
+                                   layout=w.Layout(**_ROW))
+        self.pen = w.BoundedIntText(self._widths["pen"], 2, 48, description="width", style=narrow,
+                                    tooltip="Width of the tool, in 1/256 of the frame ([ and ])", layout=w.Layout(width="100px"))
+        self.strength = w.RadioButtons(options=[("hidden", 0.0), ("faint", 0.3), ("strong", 0.7)], value=0.3, disabled=True,
+                                       orientation="horizontal", description="picture", style=narrow,
+                                       tooltip="How strongly the picture shows through the paper", layout=w.Layout(**_ROW))
+        self.tool.observe(lambda _: setattr(self.pen, "value", self._widths[self.tool.value]), "value")
+        self.pen.observe(lambda _: self._widths.update({self.tool.value: self.pen.value}), "value")
+        self.strength.observe(lambda _: self.paint(), "value")
+
+    def lay_below(self, picture):
+        """Shows a PIL image through the paper, or none."""
+        with LOCK:
+            self.below, self.strength.disabled = picture, picture is None
+            if picture is not None:
+                self._sent.value = plotting.png(picture.resize((self.canvas.width,) * 2))
+
+    # ---- hands
+
+    def _mouse_down(self, x, y):
+        self._cursor = None                                 # the cross of the keyboard's pen goes
+        self._pen_down(x, y)
+
+    def _mouse_out(self, *_):
+        if self._cursor is None:                            # a pen that leaves the paper has ended its stroke
+            self._pen_up()
+
+    def _pen_down(self, x, y):
+        self._erasing = self.tool.value == "eraser"
+        self._stroke = {"width": self.pen.value, "points": [self._place(x, y)]}
+        self.paint()                                        # sets the tool of the canvas
+        self._pen_move(x, y)                                # a click alone is a dot
+
+    def _pen_move(self, x, y):
+        stroke = self._stroke
+        if stroke is None:
+            return
+        x0, y0 = stroke["points"][-1]
+        stroke["points"].append(self._place(x, y))
+        with LOCK:
+            self.canvas.stroke_line(x0 * self.zoom, y0 * self.zoom, x, y)
+
+    def _pen_up(self, *_):
+        stroke, self._stroke = self._stroke, None
+        if stroke is None:
+            return
+        if self._erasing:
+            self._do(lambda: self.drawing.erase(stroke["points"], stroke["width"]))
+        else:
+            self._do(lambda: self.drawing.draw(stroke))
+
+    def _place(self, x, y):
+        return [round(x / self.zoom, 1), round(y / self.zoom, 1)]
+
+    # ---- keys
+
+    def _key(self, key, shift, ctrl, meta):
+        """A key pressed on the canvas, which keeps every key to itself: even Tab leaves it only from here."""
+        if key in ARROWS:
+            self._steer(*ARROWS[key], 16 if shift else 4)
+        elif key == " ":
+            self._pen_up() if self._stroke else self._pen_down(*self._steer(0, 0, 0))
+        elif key == "Tab" and not shift:
+            self._after.send({"do": "focus"})               # as widget.focus(), which ipywidgets 7 does not have
+        elif key in ("Tab", "Escape"):
+            self.canvas.send({"do": "blur"})
+        else:
+            name = "ctrl+" * (ctrl or meta) + "shift+" * bool(shift) + key.lower()
+            self._keys.get(name, lambda: None)()
+
+    def _steer(self, dx, dy, step):
+        """Moves the keyboard's pen; returns where it is, in pixels of the canvas."""
+        x, y = self._cursor or (FRAME / 2, FRAME / 2)
+        self._cursor = min(max(x + dx * step, 0), FRAME), min(max(y + dy * step, 0), FRAME)
+        at = self._cursor[0] * self.zoom, self._cursor[1] * self.zoom
+        self._pen_move(*at)
+        self.paint()
+        return at
+
+    # ---- showing
+
+    def paint(self):
+        """Paper, picture below, strokes, cross, and the stroke under way; leaves the canvas set to go on with that."""
+        c = self.canvas
+        with painting():
+            c.global_alpha, c.fill_style, c.stroke_style = 1, "white", "black"
+            c.line_cap = c.line_join = "round"
+            c.fill_rect(0, 0, c.width, c.height)
+            if self.below is not None and self.strength.value:
+                c.global_alpha = self.strength.value
+                c.draw_image(self._sent, 0, 0)
+                c.global_alpha = 1
+            for stroke in self.drawing.strokes:
+                self._paint_stroke(stroke)
+            if self._cursor is not None:
+                x, y = (v * self.zoom for v in self._cursor)
+                c.stroke_style, c.line_width = CROSS, 1.5
+                c.stroke_line(x - 9, y, x + 9, y), c.stroke_line(x, y - 9, x, y + 9)
+            if self._stroke is not None:
+                c.stroke_style = "white" if self._erasing else "black"
+                self._paint_stroke(self._stroke)
+
+    def _paint_stroke(self, stroke):
+        self.canvas.line_width = stroke["width"] * self.zoom
+        points = [(x * self.zoom, y * self.zoom) for x, y in stroke["points"]]
+        self.canvas.stroke_lines(points if len(points) > 1 else 2 * points)

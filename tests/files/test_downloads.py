@@ -1,0 +1,231 @@
+"""Downloads against a server that misbehaves: every trouble ends in the whole file or in an error that names it."""
+import hashlib
+import http.server
+import io
+import threading
+import time
+import urllib.request
+import zipfile
+
+import pytest
+
+from sketchgan.files import downloads
+from sketchgan.files.downloads import DownloadError, download
+
+def zipped(size: int) -> bytes:
+    """A zip file of about `size` bytes."""
+    with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
+        archive.writestr("deep/numbers.bin", bytes(range(256)) * (size // 256))
+    return file.getvalue()
+
+
+DATA = zipped(310_000)
+OTHER = zipped(290_000)
+ETAG = '"first"'
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves DATA at every path; the path says how it misbehaves. `asked` holds (path, Range, If-Range)."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked, self.data, self.etag = [], DATA, ETAG
+
+    def at(self, path):
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        path, server = self.path.rsplit("/", 1)[-1], self.server
+        server.asked.append((path, self.headers["Range"], self.headers["If-Range"]))
+        first = sum(asked[0] == path for asked in server.asked) == 1
+        if path.startswith("redirect"):
+            self.send_response(302)
+            self.send_header("Location", {"redirect": "/plain", "redirect-loop": "/redirect-loop", "redirect-ftp": "ftp://host/file"}[path])
+            return self.end_headers()
+        if path == "missing" or path == "busy" and first:
+            return self.send_error(404 if path == "missing" else 503)
+        getattr(self, "serve_" + path.replace("-", "_"), self.serve)(server.data, first)
+
+    def serve(self, data, first, ranges=True, length=None, cut=None, kind="application/zip", pause=0.0, stall=False, tag=True):
+        start = 0
+        valid = self.headers["If-Range"] in (None, self.server.etag)
+        if ranges and valid and (wanted := self.headers["Range"]):
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Type", kind)
+        if length != "none":
+            self.send_header("Content-Length", str(length if length is not None else len(data) - start))
+        if tag:
+            self.send_header("ETag", self.server.etag)
+        self.end_headers()
+        end = len(data) if cut is None else start + cut
+        try:
+            self.wfile.write(data[start:end])
+            self.wfile.flush()
+            if stall:
+                time.sleep(3)
+        except OSError:
+            pass
+        self.close_connection = True
+
+    def serve_drops(self, data, first):
+        self.serve(data, first, cut=100_000)
+
+    def serve_drops_no_ranges(self, data, first):
+        self.serve(data, first, ranges=False, cut=100_000 if first else None)
+
+    def serve_drops_no_tag(self, data, first):
+        self.serve(data, first, cut=100_000 if first else None, tag=False)
+
+    def serve_stalls(self, data, first):
+        self.serve(data, first, cut=100_000 if first else None, stall=first)
+
+    def serve_truncates(self, data, first):
+        self.serve(data[:5000], first, length=len(data), ranges=False)
+
+    def serve_says_less(self, data, first):
+        self.serve(data, first, length=5000)
+
+    def serve_says_nothing(self, data, first):
+        self.serve(data, first, length="none")
+
+    def serve_web_page(self, data, first):
+        self.serve(b"<!DOCTYPE html><html>quota exceeded</html>", first, kind="text/html; charset=utf-8")
+
+    def serve_hidden_page(self, data, first):
+        self.serve(b"\n <html>please log in</html>", first, kind="application/octet-stream")
+
+    def serve_garbage(self, data, first):
+        self.serve(b"no such thing" * 100, first)
+
+    def serve_wrong_range(self, data, first):
+        if not self.headers["Range"]:
+            return self.serve(data, first, cut=100_000 if first else None)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes 7-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(downloads, "PAUSE", 0.0)
+    monkeypatch.setattr(downloads, "MEGABYTE", 50_000)        # what counts as getting on
+    running = Server()
+    threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture
+def get(server, tmp_path):
+    def get(*paths, **kwargs):
+        kwargs.setdefault("progress", False)
+        return download([path if ":" in path else server.at(path) for path in paths], tmp_path / "file.bin", **kwargs)
+    return get
+
+
+def test_a_file_arrives_whole_with_its_record(get, tmp_path, server):
+    known = get("plain")
+    assert (tmp_path / "file.bin").read_bytes() == DATA and known["size"] == len(DATA)
+    assert known["sha256"] == downloads.sha256(tmp_path / "file.bin") and known["url"] == server.at("plain")
+    assert [file.name for file in tmp_path.iterdir()] == ["file.bin"], "nothing is left beside it"
+
+
+@pytest.mark.parametrize("path, ranges", [("drops", ["bytes=100000-", "bytes=200000-", "bytes=300000-"]), ("busy", []), ("redirect", []),
+                                          ("drops-no-ranges", ["bytes=100000-"]), ("drops-no-tag", []), ("says-nothing", []),
+                                          ("wrong-range", ["bytes=100000-"])])
+def test_troubles_on_the_way_are_overcome(get, tmp_path, server, path, ranges):
+    get(path)
+    assert (tmp_path / "file.bin").read_bytes() == DATA
+    assert [asked[1] for asked in server.asked if asked[1]] == ranges
+    assert {asked[2] for asked in server.asked if asked[1]} <= {ETAG}
+
+
+def test_a_stalled_connection_is_left_and_gone_on_with(get, tmp_path, server, monkeypatch):
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    began = time.monotonic()
+    get("stalls")
+    assert (tmp_path / "file.bin").read_bytes() == DATA and time.monotonic() - began < 2.9
+    assert server.asked[1][1] == "bytes=100000-"
+
+
+def test_a_later_call_goes_on_where_the_first_stopped(get, tmp_path, server, monkeypatch):
+    monkeypatch.setattr(downloads, "TRIES", 1)
+    monkeypatch.setattr(downloads, "MEGABYTE", 1 << 20)
+    with pytest.raises(DownloadError, match="100,000 bytes here; the next call goes on"):
+        get("drops")
+    assert (tmp_path / "file.bin.part").stat().st_size == 100_000 and not (tmp_path / "file.bin").exists()
+    monkeypatch.setattr(Handler, "serve_drops", Handler.serve)
+    get("plain", "drops")                                    # the mirror that gave the part is asked first
+    assert server.asked[-1] == ("drops", "bytes=100000-", ETAG) and (tmp_path / "file.bin").read_bytes() == DATA
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(get, tmp_path, server, monkeypatch):
+    monkeypatch.setattr(downloads, "TRIES", 1)
+    monkeypatch.setattr(downloads, "MEGABYTE", 1 << 20)
+    with pytest.raises(DownloadError):
+        get("drops")
+    server.data, server.etag = OTHER, '"second"'
+    monkeypatch.setattr(Handler, "serve_drops", Handler.serve)
+    get("drops")
+    assert (tmp_path / "file.bin").read_bytes() == OTHER
+
+
+@pytest.mark.parametrize("path, message", [("missing", "404 Not Found"), ("web-page", "a web page came"), ("hidden-page", "a web page came"),
+                                           ("garbage", "no zip file: it begins with b'no such"), ("truncates", f"after 5,000 of {len(DATA):,} bytes"),
+                                           ("redirect-loop", "redirect"), ("redirect-ftp", "from http to ftp"), ("says-less", "cut short")])
+def test_what_is_not_the_file_is_refused_and_a_mirror_helps(get, tmp_path, server, path, message):
+    with pytest.raises(DownloadError, match=message):
+        get(path, kind="zip")
+    assert not (tmp_path / "file.bin").exists()
+    get(path, "plain", kind="zip", digest=hashlib.sha256(DATA).hexdigest())
+    assert (tmp_path / "file.bin").read_bytes() == DATA
+
+
+def test_size_and_sha256_are_held_to(get, tmp_path, server):
+    with pytest.raises(DownloadError, match=f"offers {len(DATA):,} bytes; wanted are 9: it is another file"):
+        get("plain", size=9)
+    with pytest.raises(DownloadError, match=f"it has {len(DATA):,} bytes instead of 9"):
+        get("says-nothing", size=9)
+    with pytest.raises(DownloadError, match="its sha256 is .* instead of 00"):
+        get("plain", digest="00")
+    assert list(tmp_path.iterdir()) == [], "what is wrong is not kept"
+    get("says-less", "plain", digest=hashlib.sha256(DATA).hexdigest())
+    assert (tmp_path / "file.bin").read_bytes() == DATA
+
+
+def test_a_full_disk_ends_it_at_once_and_keeps_what_came(get, tmp_path, server, monkeypatch):
+    free = downloads.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: free._replace(free=1000))
+    with pytest.raises(DownloadError, match=f"1,000 bytes free and {len(DATA):,} are to come"):
+        get("plain", "plain")
+    assert len(server.asked) == 1, "another mirror would not help"
+
+
+def test_only_http_and_never_from_protected_to_open(get):
+    with pytest.raises(DownloadError, match="no http or https address"):
+        get("file:///etc/hosts")
+    request = urllib.request.Request("https://host/file")
+    with pytest.raises(DownloadError, match="redirects from https to http"):
+        downloads._Redirects().redirect_request(request, None, 302, "Found", {}, "http://host/file")
+    assert downloads._Redirects().redirect_request(request, None, 302, "Found", {}, "https://other/file").full_url == "https://other/file"
+
+
+def test_the_proxy_of_the_environment_is_used(get, tmp_path, server, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.at(""))
+    monkeypatch.setenv("no_proxy", "")
+    get("http://no-such-host.invalid/plain")
+    assert (tmp_path / "file.bin").read_bytes() == DATA
