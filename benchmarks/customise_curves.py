@@ -20,13 +20,15 @@ from pathlib import Path
 import torch
 from _results import RESULTS, ROOT, WEIGHTS, machine, read, show, write
 
+from sketchgan.customizing.run import CustomizeConfig, customize
+from sketchgan.drawing.sketches import load_sketches
 from sketchgan.measure import metrics
+from sketchgan.nets.judge import Judge
+from sketchgan.nets.sampling import sample
 from sketchgan.photos import datasets
 from sketchgan.weights import checkpoints
-from sketchgan.customizing.run import CustomizeConfig, customize
-from sketchgan.nets.judge import Judge, load_judge
+from sketchgan.weights.own import load_judge
 from sketchgan.world.scenes import PREDICATES, Menagerie
-from sketchgan.drawing.sketches import load_sketches
 
 TASKS = ("horse_on_a_side", "standing_cat")
 # A warm start alone is how 'both' begins, so it needs no runs of its own.
@@ -100,7 +102,7 @@ class Bench:
 
     def measure(self, G, task: str) -> dict:
         """The columns of a row that say how good a generator is."""
-        images = metrics.sample(G.eval(), self.samples, seed=11)
+        images = sample(G.eval(), self.samples, seed=11)
         judged = [self.judge(x) for x in images.split(128)]
         with torch.no_grad():
             shows = torch.cat([x[task] for x in judged]) > 0.5

@@ -17,15 +17,16 @@ import torch
 from _results import RESULTS, ROOT, WEIGHTS, machine, read, show, write
 
 from sketchgan import plotting
+from sketchgan.customizing.run import CustomizeConfig, customize
+from sketchgan.customizing.warmstart import WarmStart
+from sketchgan.drawing.sketches import load_sketches, sketch_of
 from sketchgan.files import hub
 from sketchgan.measure import metrics
+from sketchgan.nets.sampling import sample
 from sketchgan.photos import datasets
-from sketchgan.weights import checkpoints
-from sketchgan.customizing.run import CustomizeConfig, customize
-from sketchgan.nets.judge import load_judge
 from sketchgan.pretraining.photo_judge import predicate_of
-from sketchgan.drawing.sketches import load_sketches, sketch_of
-from sketchgan.customizing.warmstart import WarmStart
+from sketchgan.weights import checkpoints
+from sketchgan.weights.own import load_judge
 
 CSV, PICTURE = RESULTS / "hands.csv", ROOT / "assets" / "hands.jpg"
 SAMPLES, COUNT = 1000, 5
@@ -62,7 +63,7 @@ def every(folder: datasets.ImageFolder) -> torch.Tensor:
 
 def measure(G, judge, name: str, taught: torch.Tensor) -> dict:
     """The share of samples in the pose with its 95 % interval, and the median distance to the nearest training photograph."""
-    images = metrics.sample(G.eval(), SAMPLES, seed=11)
+    images = sample(G.eval(), SAMPLES, seed=11)
     with torch.no_grad():
         share = metrics.predicate_share(torch.cat([judge.satisfies(name, x) for x in images.split(128)]))
     near = nearest_distances(judge, images, taught)
@@ -101,10 +102,10 @@ def run(task: str, args, networks: tuple, data: tuple, rows: list[dict]) -> None
 
 def picture(G) -> None:
     """The base's samples and, at the same z and noise, those of every customised model that is kept: generated hands only."""
-    rows = [metrics.sample(G, 12, seed=5)]
+    rows = [sample(G, 12, seed=5)]
     for task in PICTURED:
         if (path := ROOT / "outputs" / "hands" / f"{task}.safetensors").is_file():
-            rows.append(metrics.sample(checkpoints.load_generator(path), 12, seed=5))
+            rows.append(sample(checkpoints.load_generator(path), 12, seed=5))
     tiled = plotting.image_grid(torch.cat(rows), 12, gap=0)
     tiled.resize((tiled.width * 2, tiled.height * 2)).save(PICTURE, quality=88)
     print(f"{PICTURE.relative_to(ROOT)}: base, then {', '.join(PICTURED)}")

@@ -13,7 +13,7 @@ from _results import RESULTS, machine, write
 
 ROUNDS = 7
 WHAT = {'torch': 'import torch', 'sketchgan': 'import torch, sketchgan',
-        'sketchgan and its networks': 'from sketchgan import Generator, Discriminator, PhotoSketch; from sketchgan.customizing import run'}
+        'sketchgan and its networks': 'from sketchgan import Generator, Discriminator, PhotoSketch, customize'}
 
 
 def seconds(code: str) -> float:

@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from _results import RESULTS, ROOT, WEIGHTS, read, show, write
 
-from sketchgan.measure import metrics
-from sketchgan.weights import checkpoints
-from sketchgan.nets.judge import Judge, load_judge
-from sketchgan.world.scenes import PREDICATES
+from sketchgan.nets.judge import Judge
+from sketchgan.nets.sampling import sample
 from sketchgan.plotting import image_grid
+from sketchgan.weights import checkpoints
+from sketchgan.weights.own import load_judge
+from sketchgan.world.scenes import PREDICATES
 
 LABELS = ROOT / "benchmarks" / "labels"
 COUNT, SEED, COLUMNS = 200, 21, 10
@@ -38,7 +39,7 @@ def write_sheets(task: str, weights: Path) -> None:
     """Sheets of 50 samples, ten in a row, and a file of labels to fill in."""
     if (G := base_of(task, weights)) is None:
         return
-    images = metrics.sample(G, COUNT, SEED)
+    images = sample(G, COUNT, SEED)
     folder = ROOT / "outputs" / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     for start in range(0, COUNT, 50):
@@ -73,7 +74,7 @@ def labelled(task: str, judge: Judge, weights: Path) -> list[dict]:
     if known[0]["gan"] != name_of(G):
         print(f"{task}: the labels are of another version of the base GAN; make new --sheets and label those")
         return []
-    images = metrics.sample(G, COUNT, SEED)[[row["index"] for row in known]]
+    images = sample(G, COUNT, SEED)[[row["index"] for row in known]]
     with torch.no_grad():
         said = judge.satisfies(task, images)
     true = torch.tensor([row["label"] == "yes" for row in known])

@@ -13,9 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from PIL import Image
-
 from _results import ROOT
+from PIL import Image
 
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
 
@@ -98,7 +97,7 @@ def main():
     options = parser.parse_args()
     from conftest import JupyterLab, NotebookPage, open_browser
 
-    from sketchgan.weights.checkpoints import write_atomically
+    from sketchgan.files.atomic import write_atomically
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
     if chromium is None:
         sys.exit("no Chromium on the PATH; on Debian and Ubuntu: apt-get install chromium")

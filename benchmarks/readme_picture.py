@@ -5,9 +5,9 @@
 from _results import ROOT, WEIGHTS
 
 from sketchgan import plotting
-from sketchgan.weights import checkpoints
-from sketchgan.measure.metrics import sample
 from sketchgan.drawing.sketches import load_sketches
+from sketchgan.nets.sampling import sample
+from sketchgan.weights import checkpoints
 
 if __name__ == "__main__":
     base = checkpoints.load_generator(WEIGHTS / "horse64.safetensors")

@@ -11,10 +11,10 @@ import sys
 from _results import RESULTS, ROOT, read
 
 from sketchgan.files import tables
+from sketchgan.files.atomic import write_atomically
 from sketchgan.study import table
-from sketchgan.study.tasks import TASKS
 from sketchgan.study.ablations import ROWS, Budget
-from sketchgan.weights.checkpoints import write_atomically
+from sketchgan.study.tasks import TASKS
 
 README = ROOT / "README.md"
 MARK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.S)

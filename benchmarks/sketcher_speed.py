@@ -11,11 +11,11 @@ import argparse
 import torch
 from _results import RESULTS, WEIGHTS, machine, show, write
 
-from sketchgan.photos import datasets
-from sketchgan.weights import checkpoints
-from sketchgan.pretraining.fitting import milliseconds
 from sketchgan.measure.metrics import contour_f1
 from sketchgan.nets.photosketch import PhotoSketch
+from sketchgan.photos import datasets
+from sketchgan.pretraining.fitting import milliseconds
+from sketchgan.weights import checkpoints
 
 
 @torch.no_grad()

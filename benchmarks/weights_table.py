@@ -7,7 +7,8 @@ import sys
 
 from _results import ROOT, WEIGHTS
 
-from sketchgan.weights.checkpoints import read_metadata, write_atomically
+from sketchgan.files.atomic import write_atomically
+from sketchgan.weights.checkpoints import read_metadata
 
 README, BEGIN, END = ROOT / "data" / "README.md", "<!-- weights: begin -->", "<!-- weights: end -->"
 LICENCE = "MIT; renders of this project"

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-
 from set_addresses import HERE, write_whole
 
 MOST_BYTES = 300_000                                            # a notebook with its outputs; larger ones load slowly

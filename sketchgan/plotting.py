@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from .sketches import as_given
-
 INK, MUTED, RULE, PAPER = "#22252b", "#6b7280", "#c4c8cf", "#ffffff"
 COLORS = ("#d1495b", "#2a6f97", "#edae49", "#3d8361", "#8e6c8a", "#6b7280")   # told apart by colour-blind readers too
 
@@ -146,7 +144,8 @@ def nearest_strip(sketch, images, distances, scale=1):
 def normalized(given, sketches, cols=6, side=128):
     """Drawings as they were given and, below each, the sketch [S, 1, R, R] that `normalize_sketch` made of it.
 
-    given: name -> anything that normalize_sketch takes. side: screen pixels of a cell.
+    given: name -> picture (PIL; `drawing.as_given` makes one of anything that normalize_sketch takes). side: screen
+    pixels of a cell.
     """
     if len(given) != len(sketches):
         raise ValueError(f"{len(given)} drawings and {len(sketches)} sketches: give one sketch for each")
@@ -155,7 +154,7 @@ def normalized(given, sketches, cols=6, side=128):
     pen = ImageDraw.Draw(figure)
     for i, (name, x) in enumerate(given.items()):
         left, top = i % cols * pitch[0], i // cols * pitch[1]
-        before = as_given(x)
+        before = x.copy()
         before.thumbnail((side - 2, side - 2), Image.Resampling.LANCZOS)
         after = Image.fromarray(to_uint8(sketches[i:i + 1])[0]).resize((side - 2, side - 2), Image.Resampling.NEAREST)
         pen.text((left + side / 2, top + head / 2), name, INK, ImageFont.load_default(12), anchor="mm")

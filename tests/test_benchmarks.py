@@ -7,10 +7,10 @@ import time
 import pytest
 import torch
 
-from sketchgan.weights import checkpoints
 from sketchgan.nets.judge import Judge, Target
 from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator
+from sketchgan.weights import checkpoints
 
 CHANNELS = {4: 4, 8: 4, 16: 4, 32: 4}
 

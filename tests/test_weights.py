@@ -8,7 +8,7 @@ import torch
 
 from sketchgan.photos import datasets
 from sketchgan.weights import checkpoints
-from sketchgan.nets.judge import load_judge
+from sketchgan.weights.own import load_judge
 from sketchgan.world.scenes import Menagerie
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,19 +17,20 @@ import torch
 from tqdm import tqdm
 
 from .. import plotting
-from ..weights import checkpoints
-from .controls import Controls
-from .step import NonFiniteLoss
-from .run import CustomizeConfig, Step, customize
-from ..photos.datasets import ImageFolder
-from ..nets.judge import load_judge
-from ..world.scenes import PREDICATES
-from ..measure.metrics import sample
 from ..drawing.sketches import load_sketches
+from ..files.atomic import write_atomically
+from ..files.places import weights_folder
+from ..nets.sampling import sample
+from ..photos.datasets import ImageFolder
+from ..weights import checkpoints
+from ..weights.own import load_judge
+from ..world.scenes import PREDICATES
+from .controls import Controls
+from .run import CustomizeConfig, Step, customize
+from .step import NonFiniteLoss
 from .stopping import StoppingRule
 from .warmstart import WarmStart
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "weights"
 SHOWN, JUDGED = 32, 256  # samples in the pictures, and for the share in the summary
 REFRESH = 20             # seconds between two versions of the pictures
 
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--sketches", nargs="+", default=["standing_cat"],
                    help="a name in data/sketches, or drawings: images, a folder of them, or stroke JSON")
     p.add_argument("--images", help="folder of photographs for the image regularisation; without it: samples of the base")
-    p.add_argument("--sketcher", default=str(WEIGHTS / "photosketch.safetensors"), help="the network F, photo to sketch")
+    p.add_argument("--sketcher", default=str(weights_folder() / "photosketch.safetensors"), help="the network F, photo to sketch")
     p.add_argument("--minutes", type=float, help="how long to work, warm start included (default 3 without --iterations)")
     p.add_argument("--iterations", type=int, help="how many iterations to do in all")
     p.add_argument("--warm-start", action=argparse.BooleanOptionalAction, default=True,
@@ -107,11 +108,11 @@ def run(args: argparse.Namespace) -> None:
 
 def find_base(name: str) -> Path:
     """The file of a base GAN: a path, or a name in data/weights with or without its resolution."""
-    for path in (Path(name), WEIGHTS / f"{name}.safetensors", WEIGHTS / f"{name}64.safetensors"):
+    for path in (Path(name), weights_folder() / f"{name}.safetensors", weights_folder() / f"{name}64.safetensors"):
         if path.is_file():
             return path
-    known = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*[0-9].safetensors"))) or "none yet"
-    raise ValueError(f"There is no base GAN {name!r}: neither a file, nor in {WEIGHTS} (there: {known}). "
+    known = ", ".join(sorted(p.stem for p in weights_folder().glob("*[0-9].safetensors"))) or "none yet"
+    raise ValueError(f"There is no base GAN {name!r}: neither a file, nor in {weights_folder()} (there: {known}). "
                      f"Train one with: python -m sketchgan pretrain gan --help")
 
 
@@ -178,12 +179,12 @@ class Report:
         warm = "warm start and " if args.warm_start else ""
         line = (f"{task}: {args.base} with {len(self.sketches)} sketches, {warm}{self.iteration} iterations in "
                 f"{self.seconds:.0f} s on {args.device}{self.kept}{self.shares(task)}")
-        checkpoints.write_atomically(self.out / "summary.txt", f"{line}\n".encode())
+        write_atomically(self.out / "summary.txt", f"{line}\n".encode())
         print(f"{line}\nLook at {self.out / 'grid.png'}; your GAN is {self.out / 'customized.safetensors'}")
 
     def shares(self, task: str) -> str:
         """The judge's word on the samples before and after, or '' where there is no judge or no known task."""
-        path = WEIGHTS / "judge.safetensors"
+        path = weights_folder() / "judge.safetensors"
         if task not in PREDICATES or not path.is_file():
             return ""
         judge = load_judge(path)
@@ -195,7 +196,7 @@ class Report:
         return f"; {task} among {JUDGED} random samples: {share[0]} before, {share[1]} after (uncorrected, by our judge)"
 
     def picture(self, name: str, image) -> None:
-        checkpoints.write_atomically(self.out / name, plotting.png(image))
+        write_atomically(self.out / name, plotting.png(image))
 
     def read_log(self) -> list[dict]:
         path = self.out / "log.csv"
@@ -211,4 +212,4 @@ class Report:
         writer = csv.DictWriter(text, list(names))
         writer.writeheader()
         writer.writerows(rows[i] for i in sorted(rows))
-        checkpoints.write_atomically(self.out / "log.csv", text.getvalue().encode())
+        write_atomically(self.out / "log.csv", text.getvalue().encode())

@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..weights import checkpoints
-from ..weights.checkpoints import CheckpointError, content_hash, write_atomically, write_safetensors
+from ..files.atomic import write_atomically
 from ..nets.stylegan2 import Generator
+from ..weights import checkpoints
+from ..weights.checkpoints import CheckpointError, content_hash, write_safetensors
 
 INDEX = "history.json"
 

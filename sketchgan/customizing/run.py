@@ -21,12 +21,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..weights import checkpoints
 from ..nets.augment import parse_policy
+from ..weights import checkpoints
 from .controls import NAMES, Controls, check_sketches
+from .state import LAYERS, TrainingState, check_networks, seeded
 from .step import NonFiniteLoss, sketch, train_step
 from .stopping import StoppingRule, Watch, choose, verdict
-from .state import LAYERS, TrainingState, check_networks, seeded
 from .warmstart import WarmStart, warm_start
 
 __all__ = ["Controls", "CustomizeConfig", "NonFiniteLoss", "Step", "customize", "train_step"]

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
+from ..drawing.sketches import chamfer
 from ..weights.checkpoints import content_hash
 from .controls import NAMES, Controls, check_sketches
-from .run import CustomizeConfig, Run, same
 from .history import History
-from ..drawing.sketches import chamfer
+from .run import CustomizeConfig, Run, same
 from .state import frozen_sketcher
 
 MEASURED = 64                   # samples, of fixed z and noise, whose distance to the sketches is the curve

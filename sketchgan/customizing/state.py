@@ -11,8 +11,8 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from ..weights.checkpoints import content_hash
 from ..nets.stylegan2 import Discriminator, Generator, WShift
+from ..weights.checkpoints import content_hash
 
 STREAMS = ("z", "mixing", "noise", "augment", "sketches", "images")
 # What may train in G, by the names of its parameters: CustomizeConfig.optim_param.

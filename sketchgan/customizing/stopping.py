@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from ..drawing.chamfer import chamfer
-from ..measure.metrics import color_spread, sample
+from ..measure.metrics import color_spread
+from ..nets.sampling import sample
 from .state import frozen_sketcher
 
 

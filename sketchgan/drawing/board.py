@@ -1,6 +1,6 @@
 """Several sketches under one hand: what a sketch pad does to them, and the way back from all of it. Knows no widgets."""
 
-from . import geometry as geometry
+from . import geometry
 
 
 class Drawing:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .strokes import FRAME, PEN, SKETCH_FOLDER, SketchError, read_document, sketch_names, stroke_points
+from ..files.places import sketches_folder
 from .sketches import load_sketches
-from .tracing import distance_to_path, simplify, trace, thin
+from .strokes import FRAME, SketchError, read_document, sketch_names, stroke_points
+from .tracing import distance_to_path, trace
 
 
 def mirror(strokes):
@@ -60,7 +61,7 @@ def read_strokes(source):
     for what is no drawing.
     """
     if isinstance(source, (str, os.PathLike)):
-        path = SKETCH_FOLDER / f"{source}.json" if source in sketch_names() else Path(source)
+        path = sketches_folder() / f"{source}.json" if source in sketch_names() else Path(source)
         if path.suffix == ".json":
             load_sketches(path)                             # refuses a bad file, with its reason
             source = read_document(path)

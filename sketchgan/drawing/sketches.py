@@ -13,11 +13,26 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from .chamfer import Nearest, chamfer, distance_transform, nearest, sketch_of  # noqa: F401  (one import for all of sketches)
-from .strokes import (BOX, FRAME, PEN, SKETCH_FOLDER, SketchError, bounds, fit, rasterize, read_document,  # noqa: F401
-                       read_quickdraw, sketch_names, smooth, stroke_points, stroke_sets, write_document)
-from .pages import WORKING, Lines, even_light
+from ..files.places import sketches_folder
 from ..photos.pictures import opened
+from .chamfer import Nearest, chamfer, distance_transform, nearest, sketch_of  # noqa: F401  (one import for all of sketches)
+from .pages import WORKING, Lines, even_light
+from .strokes import (  # noqa: F401
+    BOX,
+    FRAME,
+    PEN,
+    SketchError,
+    bounds,
+    fit,
+    rasterize,
+    read_document,
+    read_quickdraw,
+    sketch_names,
+    smooth,
+    stroke_points,
+    stroke_sets,
+    write_document,
+)
 from .svg import read_svg
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -351,7 +366,7 @@ def load_sketches(source, resolution=64, which=None, **options):
 def _items_of(path, name, which=None):
     """What a path stands for: strokes ({"strokes", "size"}), a picture drawn from an SVG, or paths of images."""
     if name in sketch_names():
-        path = SKETCH_FOLDER / f"{name}.json"
+        path = sketches_folder() / f"{name}.json"
     suffix = path.suffix.lower()
     if suffix == ".json":
         return stroke_sets(read_document(path))

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from ..weights.checkpoints import write_atomically
+from ..files.atomic import write_atomically
+from ..files.places import sketches_folder
 
-SKETCH_FOLDER = Path(__file__).resolve().parents[2] / "data" / "sketches"
 SUPERSAMPLING = 4   # strokes are drawn this many times larger and averaged down: 17 levels of grey at a line's edge
 FRAME = 256         # strokes live in a frame of 256 units, whatever the size of the screen or the picture
 PEN = 5.0           # width of a pen: 1.25 px at 64 px, as the contours F has learnt from
@@ -145,7 +145,7 @@ def _checked(box):
 
 def sketch_names():
     """Names of the ready-made drawings in data/sketches, for `load_sketches`."""
-    return sorted(path.stem for path in SKETCH_FOLDER.glob("*.json"))
+    return sorted(path.stem for path in sketches_folder().glob("*.json"))
 
 
 def read_document(path):

@@ -1,1 +1,10 @@
-"""."""
+"""Files: whole or not at all, locks, downloads by name, archives, tables of results."""
+from .. import lazily
+
+__all__, __getattr__, __dir__ = lazily(__name__, {
+    "atomic": "lock write_atomically",
+    "places": "data_folder sketches_folder weights_folder",
+    "hub": "cache_folder fetch find_data",
+    "downloads": "DownloadError download",
+    "archives": "ArchiveError open_zip unpack",
+})

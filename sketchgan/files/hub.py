@@ -213,7 +213,7 @@ def _read(record: Path) -> dict:
 
 
 def _write(item: Item, known: dict) -> None:
-    from ..weights.checkpoints import write_atomically                    # here, since it brings torch, which a listing does not need
+    from .atomic import write_atomically  # here, since it brings torch, which a listing does not need
     stamp = item.place.stat().st_mtime_ns
     record = known | {"name": item.name, "licence": item.licence, "fetched": time.strftime("%Y-%m-%d"), "modified": stamp}
     write_atomically(item.record, (json.dumps(record, indent=1) + "\n").encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..weights.checkpoints import write_atomically
+from .atomic import write_atomically
 
 
 def machine() -> str:

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..weights.checkpoints import CheckpointError, content_hash
-from ..photos.datasets import to_uint8
 from ..nets.judge import Judge
+from ..photos.datasets import to_uint8
+from ..weights.checkpoints import CheckpointError, content_hash
 
 INCEPTION_SIZE = 299
 INCEPTION_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"

@@ -12,29 +12,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from ..nets.judge import Judge
+from ..nets.sampling import sample
 from .distances import frechet_distance, moments, precision_recall
 from .evaluation import Estimate
 from .extractors import features_of
-from ..nets.judge import Judge
-
 
 # ---------------------------------------------------------------------------------------------------------- samples
-
-@torch.no_grad()
-def sample(G: nn.Module, n: int, seed: int = 0, batch: int = 64, truncation_psi: float = 1.0) -> Tensor:
-    """n random samples of a generator: [n, 3, R, R] on the CPU, clamped to [-1, 1].
-
-    z and the noise of each layer come from `seed`, so two generators are shown with the same z and the same noise.
-    """
-    random = Generator().manual_seed(seed)
-    device = next(G.parameters()).device
-    pieces = []
-    for start in range(0, n, batch):
-        # Always a whole batch, so that the first images do not depend on n.
-        ws = G.mapping(torch.randn(batch, G.z_dim, generator=random).to(device), truncation_psi)
-        pieces.append(G.synthesis(ws, generator=random).clamp(-1, 1).cpu()[:n - start])
-    return torch.cat(pieces)
-
 
 @torch.no_grad()
 def satisfying_samples(G: nn.Module, judge: Judge, predicate: str, n: int, seed: int = 0, batch: int = 64,

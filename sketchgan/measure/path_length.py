@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..nets.perceptual import perceptual_distance
 from .evaluation import Estimate
 from .extractors import name_of
 from .metrics import bootstrap_interval
-from ..nets.perceptual import perceptual_distance
 
 TRIM = (0.01, 0.99)  # quantiles between which pairs count
 

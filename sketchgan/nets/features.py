@@ -8,13 +8,10 @@ contour, parts and pose. Dense targets matter, because a network that learns pos
 It never measures anything: that is the judge's work (another architecture, other scenes; see judge.py).
 """
 
-import os
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from ..weights.checkpoints import load_own
 
 STRIDES = (2, 4, 8, 16)  # of the four tensors that Features.features returns
 POOL = 4                 # pose is read from the deepest features averaged to POOL x POOL, so any resolution will do
@@ -99,11 +96,3 @@ class FeatureHeads(nn.Module):
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         """Patch logits [N, M_i], one tensor a level."""
         return [head(x).flatten(1) for head, x in zip(self.heads, levels)]
-
-
-def load_features(path: str | os.PathLike) -> Features:
-    """The feature network in a weight file, in evaluation mode and frozen.
-
-    Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
-    """
-    return load_own(Features, path, "Train one with `python -m sketchgan pretrain features`.").requires_grad_(False)

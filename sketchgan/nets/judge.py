@@ -8,14 +8,11 @@ activation first), never the network whose features trained a GAN (features.py),
 """
 
 import math
-import os
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from ..weights.checkpoints import load_own
 
 SIZE = 64  # pictures are resized to this before they are judged
 
@@ -190,12 +187,3 @@ class Judge(nn.Module):
 def confusion(said: Tensor, true: Tensor) -> list[int]:
     """[true positive, false positive, false negative, true negative]: counts of what is said [N] where it is true [N], booleans."""
     return [int(both.sum()) for both in (said & true, said & ~true, ~said & true, ~said & ~true)]
-
-
-def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> Judge:
-    """The judge in a weight file, in evaluation mode.
-
-    Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
-    """
-    return load_own(Judge, path, "Give data/weights/judge.safetensors, or train one with `python -m sketchgan pretrain judge`.",
-                    device)

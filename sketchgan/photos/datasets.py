@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import preparation
-from ..world import animals, churches, raytrace, scenes
 from ..files.hub import cache_folder
+from ..world import animals, churches, raytrace, scenes
+from . import preparation
 
 SEED_GAN, SEED_SKETCHER, SEED_JUDGE, SEED_SKETCHES, SEED_EVALUATION = range(5)
 HELD_OUT = 0.2      # the share of photographs that nothing trains on
@@ -40,7 +40,7 @@ def to_float(x: Tensor) -> Tensor:
 def _world_version() -> str:
     """Changes when the code that makes the world changes (not its comments and docstrings), so that a stale cache is never used."""
     source = ""
-    for module in (menagerie, creatures, churches, raytrace):
+    for module in (scenes, animals, churches, raytrace):
         tree = ast.parse(inspect.getsource(module))
         for node in ast.walk(tree):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
@@ -53,9 +53,9 @@ def _render_chunk(job: tuple) -> dict[str, np.ndarray]:
     category, resolution, seed, predicate, start, stop, views = job
     torch.set_num_threads(1)
     world = scenes.Menagerie(category, resolution, seed, predicate)
-    scenes = world.render(range(start, stop), views)
+    seen = world.render(range(start, stop), views)
     out = {}
-    for name, x in scenes.views().items():
+    for name, x in seen.views().items():
         out[name] = (to_uint8(x) if name in _SIGNED else (x * 255).round().to(torch.uint8) if name == "depth" else x).numpy()
     return out
 

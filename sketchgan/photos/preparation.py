@@ -215,7 +215,7 @@ def _do(plan: Plan, names: list[str], out: Path, workers: int | None, progress: 
 
 def _begin(plan: Plan, out: Path) -> dict[int, list]:
     """The folder with its empty array and a journal; of a journal that is there, what is whole in it: {first row of a job: results}."""
-    from ..weights.checkpoints import write_atomically                    # here, since it brings torch, which workers do not need
+    from ..files.atomic import write_atomically  # here, since it brings torch, which workers do not need
     journal = out / "journal.jsonl"
     if not journal.exists() and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise ValueError(f"{out} is a folder with something else in it; choose a new one")
@@ -253,7 +253,7 @@ def _whole_lines(journal: Path) -> Iterator:
 
 def _finish(plan: Plan, results: list, out: Path) -> None:
     """Writes left_out.csv, then index.json, whose presence says that all is there."""
-    from ..weights.checkpoints import write_atomically
+    from ..files.atomic import write_atomically
     rows, left_out, first_of, duplicates = [], [], {}, 0
     for row, (name, digest, reason) in enumerate(results):
         if not reason and digest in first_of:

@@ -20,16 +20,16 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from . import teachers
-from ..weights import checkpoints
 from ..photos.datasets import open_images
-from ..nets.features import load_features
-from .gan import GanConfig, GanTrainer
+from ..plotting import image_grid
+from ..weights import checkpoints
+from ..weights.own import load_features
 from ..world.scenes import CATEGORIES
+from . import teachers
+from .embedding import SketchEmbeddingConfig, train_sketch_embedding
+from .gan import GanConfig, GanTrainer
 from .mapping import CodedPhotos
 from .photo_judge import PhotoJudgeConfig, train_photo_judge
-from ..plotting import image_grid
-from .embedding import SketchEmbeddingConfig, train_sketch_embedding
 
 # What made the shipped weights; every other choice is a flag away.
 PRESETS = {

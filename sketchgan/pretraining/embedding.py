@@ -9,21 +9,18 @@ layer with the judge, which measures, nor with F, which guides the method that i
 """
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional
 
+from ..nets.embedding import SketchEmbedding
 from ..photos import datasets
-from ..weights.checkpoints import load_own
 from ..photos.degradations import degrade_photo, redraw
 from .fitting import LossOf, TeacherConfig, publish, seeded, step_generator, train
 from .teachers import SceneData, load_scenes, mirror_images
-
-CELLS = 4  # the last features are averaged to CELLS x CELLS, so any resolution from 32 px will do
 
 
 @dataclass(frozen=True)
@@ -36,50 +33,6 @@ class SketchEmbeddingConfig(TeacherConfig):
     batch: int = 64            # each drawing is told from 63 others
     widths: tuple[int, ...] = (24, 48, 72, 96)
     dim: int = 64              # of an embedding
-
-
-class Tower(nn.Module):
-    """Plain convolutions (no shortcuts: the judge has those), each level half the size: [N, C, H, W] -> [N, dim] of length 1."""
-
-    def __init__(self, in_channels: int, widths: tuple[int, ...], dim: int):
-        super().__init__()
-        layers: list[nn.Module] = []
-        for a, b in zip((in_channels, *widths[:-1]), widths):
-            layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
-        self.layers = nn.Sequential(*layers)
-        self.embed = nn.Linear(widths[-1] * CELLS * CELLS, dim)  # where things are is what a pose is, so cells stay apart
-
-    def forward(self, x: Tensor) -> Tensor:
-        cells = functional.adaptive_avg_pool2d(self.layers(x), CELLS)
-        return functional.normalize(self.embed(cells.flatten(1)), dim=1)
-
-
-class SketchEmbedding(nn.Module):
-    """Two towers and the sharpness of their comparison.
-
-    widths: channels at strides 2, 4, 8, ...; dim: length of an embedding.
-    """
-
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 72, 96), dim: int = 64):
-        super().__init__()
-        self.config = dict(widths=tuple(widths), dim=dim)
-        self.photo, self.sketch = Tower(3, tuple(widths), dim), Tower(1, tuple(widths), dim)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))  # 1 / temperature; learned, as in CLIP
-
-    def photos(self, images: Tensor) -> Tensor:
-        """Embeddings [N, dim] of length 1, of images [N, 3, H, W] in [-1, 1]."""
-        return self.photo(self._checked(images, 3))
-
-    def sketches(self, sketches: Tensor) -> Tensor:
-        """Embeddings [N, dim] of length 1, of sketches [N, 1, H, W], paper +1, ink -1."""
-        return self.sketch(self._checked(sketches, 1))
-
-    def _checked(self, x: Tensor, channels: int) -> Tensor:
-        least = CELLS << len(self.config["widths"])
-        if x.ndim != 4 or x.shape[1] != channels or min(x.shape[2:]) < least:
-            raise ValueError(f"SketchEmbedding wants [N, {channels}, H, W] in [-1, 1] of at least {least} px; got "
-                             f"{tuple(x.shape)}. Resize first, and keep photos() and sketches() apart.")
-        return x
 
 
 def contrast(network: SketchEmbedding, images: Tensor, sketches: Tensor) -> Tensor:
@@ -134,11 +87,3 @@ def train_sketch_embedding(config: SketchEmbeddingConfig, out: str | Path, minut
     quality = evaluate_embedding(network.eval(), data, config, device)
     publish(network, config, Path(out), images, quality)
     return quality
-
-
-def load_sketch_embedding(path: str | os.PathLike, device: str | torch.device = "cpu") -> SketchEmbedding:
-    """The sketch embedding in a weight file, in evaluation mode.
-
-    Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
-    """
-    return load_own(SketchEmbedding, path, "Train one with `python -m sketchgan pretrain sketch-embedding`.", device)

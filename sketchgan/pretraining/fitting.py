@@ -16,8 +16,8 @@ import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
-from ..weights import checkpoints
 from ..nets.photosketch import PhotoSketch
+from ..weights import checkpoints
 
 LossOf = Callable[[Tensor, Generator], dict[str, Tensor]]  # (indices [B], random numbers) -> weighted terms to add up
 

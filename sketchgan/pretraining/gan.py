@@ -22,8 +22,8 @@ from torch.nn import functional as nnf
 from ..nets import losses
 from ..nets.augment import augment
 from ..nets.features import FeatureHeads, Features
-from .mapping import teach_mapping, z_of_code
 from ..nets.stylegan2 import Discriminator, Generator
+from .mapping import teach_mapping, z_of_code
 
 
 @dataclass(frozen=True)

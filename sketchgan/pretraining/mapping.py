@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..world.scenes import PARAMETERS, code_size, parameters
 from ..nets.stylegan2 import Generator
+from ..world.scenes import PARAMETERS, code_size, parameters
 
 HARMONICS = 4
 # Numbers whose effect in the picture turns with the subject: they are described times the sine and cosine of yaw, too.

@@ -15,10 +15,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ..nets.judge import Judge, confusion
 from ..photos import datasets
 from ..photos.degradations import chance, degrade_photo, spoil, uniform
 from .fitting import LossOf, TeacherConfig, in_batches, publish, seeded, step_generator, train
-from ..nets.judge import Judge, confusion
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ..measure.metrics import contour_f1
+from ..nets.features import Features
+from ..nets.judge import POSE, Judge, Target, confusion, describe_targets
+from ..nets.photosketch import PhotoSketch
 from ..photos import datasets
 from ..photos.degradations import degrade_photo, redraw, spoil
-from ..nets.features import Features
-from .fitting import LossOf, TeacherConfig, in_batches, milliseconds, publish, seeded, step_generator, train
-from ..nets.judge import POSE, Judge, Target, confusion, describe_targets
 from ..world.scenes import PART_NAMES, PREDICATES, satisfies
-from ..measure.metrics import contour_f1
-from ..nets.photosketch import PhotoSketch
+from .fitting import LossOf, TeacherConfig, in_batches, milliseconds, publish, seeded, step_generator, train
 
 
 @dataclass(frozen=True)

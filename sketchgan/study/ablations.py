@@ -13,13 +13,10 @@ at once. A run that is stopped or killed goes on from its checkpoint. What was n
 """
 
 import argparse
-import contextlib
 import copy
-import fcntl
 import math
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -27,21 +24,23 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import table
-from ..files import tables
-from ..measure import metrics
-from ..weights import checkpoints
-from .tasks import MAIN, TASKS, Task, menagerie_task, photo_task
-from .baselines import by_chamfer, by_embedding, retrieve
 from ..customizing.controls import Controls
 from ..customizing.run import CustomizeConfig, NonFiniteLoss, Run
+from ..customizing.state import seeded
+from ..customizing.stopping import StoppingRule, Watch
+from ..customizing.warmstart import WarmStart, warm_start
+from ..files import tables
+from ..files.atomic import lock
+from ..measure import metrics
 from ..measure.evaluation import evaluate
 from ..measure.extractors import features_of, judge_features
+from ..nets.sampling import sample
 from ..pretraining.photo_judge import predicate_of
-from ..pretraining.embedding import load_sketch_embedding
-from ..customizing.stopping import StoppingRule, Watch
-from ..customizing.state import seeded
-from ..customizing.warmstart import WarmStart, warm_start
+from ..weights import checkpoints
+from ..weights.own import load_sketch_embedding
+from . import table
+from .baselines import by_chamfer, by_embedding, retrieve
+from .tasks import MAIN, TASKS, Task, menagerie_task, photo_task
 
 KEY = ("task", "base", "row", "seed", "iterations", "batch", "bf16", "samples", "at")  # base: which networks it all began from
 KEPT_BACK = 6  # sketches beyond those of a row that no row trains with: what a stopping rule may look at
@@ -126,19 +125,6 @@ def jobs(tasks: dict[str, bool], seeds: int) -> list[Job]:
 
 
 # -------------------------------------------------------------------------------------------- files that are shared
-
-@contextlib.contextmanager
-def lock(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file, which the system lets go when this process ends, however it ends; gives whether it is held."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
 
 def add_rows(csv: Path, rows: list[dict], work: Path) -> None:
     """Put rows into the CSV, those of the same key in place of old ones; safe beside other processes.
@@ -231,12 +217,12 @@ class Runner:
         task, row, n = self.task(job.task), NAMED[job.row], self.budget.samples
         sketches = task.sketches(job.seed, row.sketches)
         if row.how == "base":
-            return metrics.sample(task.G, n, self.sample_seed(job))
+            return sample(task.G, n, self.sample_seed(job))
         if row.how == "warm start":
             G = copy.deepcopy(task.G)
             for progress in tqdm(warm_start(G, task.F, sketches, self.warm, seeded(job.seed, "warm start")), desc=str(job), leave=False):
                 pass
-            return metrics.sample(G, n, self.sample_seed(job))
+            return sample(G, n, self.sample_seed(job))
         distance = by_chamfer(task.F, sketches) if row.how == "chamfer" else by_embedding(
             load_sketch_embedding(self.weights / "sketch_embedding.safetensors", self.device), sketches)
         return retrieve(task.G, distance, n, max(n, row.pool or self.budget.pool), self.sample_seed(job)).images
@@ -265,7 +251,7 @@ class Runner:
             """Measure where a measurement is due, once."""
             if left and run.state.iteration == left[0]:
                 seen = watch.look(left[0], run.state.G_shown, run.state.D_sketch)
-                images = metrics.sample(run.state.G_shown, budget.samples, self.sample_seed(job))
+                images = sample(run.state.G_shown, budget.samples, self.sample_seed(job))
                 self.measure(job, left.pop(0), images, run.seconds, {f"look_{k}": v for k, v in asdict(seen).items() if k != "iteration"})
 
         look()  # it may have been killed while it measured

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..measure.metrics import sample
-from ..pretraining.embedding import SketchEmbedding
 from ..drawing.sketches import chamfer, sketch_of
+from ..nets.embedding import SketchEmbedding
+from ..nets.sampling import sample
 
 Distance = Callable[[Tensor], Tensor]  # images [N, 3, R, R] -> distance of each to the nearest sketch, [N]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..files import tables
-from ..weights.checkpoints import write_atomically
-from ..measure.metrics import spread
 from ..customizing.stopping import Look, StoppingRule, choose
+from ..files import tables
+from ..files.atomic import write_atomically
+from ..measure.metrics import spread
 
 LEAST_PAIRS = 3  # fewer runs cannot tell a difference from chance, however sure each measurement is
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..photos import datasets
-from ..weights import checkpoints
-from ..nets.judge import load_judge
-from ..world.scenes import PREDICATES, Menagerie
-from ..pretraining.photo_judge import predicate_of
 from ..drawing.sketches import sketch_of
+from ..photos import datasets
+from ..pretraining.photo_judge import predicate_of
+from ..weights import checkpoints
+from ..weights.own import load_judge
+from ..world.scenes import PREDICATES, Menagerie
 
 TASKS = ("horse_on_a_side", "standing_cat", "horse_with_rider", "gabled_church")  # in order of importance
 MAIN = TASKS[:2]     # the full grid; the others get the main rows

@@ -4,80 +4,32 @@ Our own format is safetensors with JSON metadata.  One file may hold a generator
 `w_avg`), a discriminator (`d.*`) and a sketcher (`f.*`); a delta holds only the mapping network of a customised
 generator and names the base it belongs to by the hash of its contents.  `formats` knows the layouts of others.
 """
-import contextlib
-import glob
 import hashlib
 import io
 import json
 import os
 import pickle
-import secrets
-import time
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from . import formats
+from ..files.atomic import write_atomically
 from ..nets.photosketch import PhotoSketch
+from ..nets.stylegan2 import Discriminator, Generator
+from . import formats
 from .pickles import CheckpointError
 from .stored_tensors import open_torch, require_finite
-from ..nets.stylegan2 import Discriminator, Generator
 
-__all__ = ["CheckpointError", "content_hash", "export", "load_discriminator", "load_generator", "load_own",
+__all__ = ["CheckpointError", "content_hash", "export", "load_discriminator", "load_generator",
            "load_photosketch", "load_training", "read_metadata", "read_tensors", "save", "save_delta", "save_training",
-           "write_atomically", "write_safetensors"]
+           "write_safetensors"]
 
 PREFIX = ("g_ema", "d", "f")
 MAPPING = "style."
 TRAINING_LIMIT = 8_000_000  # pickle instructions of a training state: the order of a large data set is in it
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Files, whole or not at all
-
-def write_atomically(path: str | os.PathLike, data: bytes | memoryview) -> None:
-    """Make `path` hold `data`; whatever happens before the end, the previous file stays as it was.
-
-    The bytes go to a temporary name beside `path`, reach the disk (fsync), and then take its name in one step.
-
-    Raises:
-        OSError: if they cannot be written (full disk, no permission); the temporary file is removed.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with open(partial, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        kept = "the previous file is untouched" if path.exists() else "nothing was left behind"
-        raise OSError(error.errno, f"could not write {path} ({len(data):,} bytes): {error.strerror}; {kept}. "
-                                   f"Free some space or choose another folder, and save again") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-    # A process killed while writing leaves its partial file; a day later nobody can still be writing it.
-    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        with contextlib.suppress(OSError):
-            if time.time() - stale.stat().st_mtime > 86400:
-                stale.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    # The new name is safe against a power cut only when the folder is on the disk too; Windows has no such call.
-    with contextlib.suppress(OSError, AttributeError):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -215,20 +167,6 @@ def load_photosketch(path: str | os.PathLike, device: str | torch.device = "cpu"
     for key in [key for key in state if key.endswith("running_mean")]:
         state.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))
     return formats.infer(PhotoSketch, state, {}, path).to(device)
-
-
-def load_own(cls: type[nn.Module], path: str | os.PathLike, remedy: str, device: str | torch.device = "cpu") -> nn.Module:
-    """A network of `cls` from one of our files, whose metadata says how to build it, in evaluation mode.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        CheckpointError: if it is damaged or holds something else; the message ends with `remedy`.
-    """
-    tensors, metadata = read_tensors(path)
-    kind, config = cls.__name__.lower(), metadata.get("config", {})
-    if type(config) is not dict or type(config.get(kind)) is not dict:
-        raise CheckpointError(f"{path} holds no {kind} (it holds {', '.join(config) or 'no network of ours'}). {remedy}")
-    return formats.build(cls, config[kind], tensors, path).to(device)
 
 
 def read_metadata(path: str | os.PathLike) -> dict:

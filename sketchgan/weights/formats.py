@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from . import nvidia
 from ..nets.photosketch import PhotoSketch
+from ..nets.stylegan2 import Discriminator, Generator
+from . import nvidia
 from .pickles import CheckpointError, Record
 from .stored_tensors import LEGACY_MAGIC, Network, StoredTensor, open_safetensors, open_torch, read_all
-from ..nets.stylegan2 import Discriminator, Generator
 
 # Section of a file -> what it holds.
 SECTIONS = {"g_ema": "a generator", "g": "a generator", "d": "a discriminator", "f": "a sketcher (PhotoSketch)",

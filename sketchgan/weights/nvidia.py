@@ -16,9 +16,9 @@ from typing import Any
 
 from torch import Tensor
 
+from ..nets.stylegan2 import LR_MUL_MAPPING
 from .pickles import Blob, CheckpointError, Record, Window, unpickle
 from .stored_tensors import Network, Storage, StoredTensor, find_tensors, open_legacy, storage_finder
-from ..nets.stylegan2 import LR_MUL_MAPPING
 
 MODULE = "torch_utils.persistence._reconstruct_persistent_obj"
 TENSORFLOW = "dnnlib.tflib.network.Network"

@@ -1,7 +1,7 @@
 """Paper, pen and eraser: what hands and keys do on a canvas becomes strokes of a drawing."""
 
 from .. import plotting
-from ..drawing.geometry import FRAME
+from ..drawing.strokes import FRAME
 from .parts import BORDER, LOCK, Paper, painting, w
 
 ARROWS = {"ArrowLeft": (-1, 0), "ArrowRight": (1, 0), "ArrowUp": (0, -1), "ArrowDown": (0, 1)}

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from .. import plotting
-from ..weights.checkpoints import write_atomically
 from ..customizing.state import frozen_sketcher
+from ..files.atomic import write_atomically
 from .parts import Message, button, grid, w
 
 NOISES = {"the same for all": "const", "fresh for each": "random", "none": "none"}

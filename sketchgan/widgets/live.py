@@ -10,11 +10,11 @@ import time
 import torch
 
 from .. import plotting
-from .slider import ORIGINAL, HistorySlider, moment
 from ..customizing.session import Allowance
 from ..customizing.sessions import open_session
 from ..drawing.sketches import SketchError
 from .parts import button, clock, grid, w
+from .slider import ORIGINAL, HistorySlider, moment
 
 NEAREST = "<b>nearest</b> samples of the original so far: this is where the search for your sketches stands"
 NOW = "<b>now</b>: the same z and the same noise"

@@ -13,13 +13,15 @@ import torch
 from PIL import Image, ImageOps
 
 from .. import plotting
-from ..weights.checkpoints import write_atomically
-from ..photos.datasets import to_float
 from ..drawing.board import Drawing
-from .easel import Easel
-from ..photos.pictures import PictureError, read_square
+from ..drawing.geometry import read_strokes
 from ..drawing.sketches import IMAGE_SUFFIXES, SketchError, chamfer, rasterize, sketch_names, sketch_of, write_document
-from ..drawing.geometry import FRAME, PEN, read_strokes, trace
+from ..drawing.strokes import FRAME, PEN
+from ..drawing.tracing import trace
+from ..files.atomic import write_atomically
+from ..photos.datasets import to_float
+from ..photos.pictures import PictureError, read_square
+from .easel import Easel
 from .parts import LOCK, Message, Picture, button, uploaded, w
 
 HINT = """<details style="line-height: 1.4"><summary>Draw in the frame with the mouse, a pen or a finger. Keys ...</summary>

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from sketchgan.customizing import command
-from sketchgan.weights import checkpoints
 from sketchgan.customizing.command import main
-from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.customizing.stopping import Look, StoppingRule, Watch
+from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator
+from sketchgan.weights import checkpoints
 
 CHANNELS = {4: 4, 8: 4}
 

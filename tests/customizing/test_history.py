@@ -4,9 +4,9 @@ import json
 import pytest
 import torch
 
-from sketchgan.weights import checkpoints
 from sketchgan.customizing.history import Curve, History
 from sketchgan.nets.stylegan2 import Generator
+from sketchgan.weights import checkpoints
 
 CHANNELS = {4: 4, 8: 4}
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch.nn import functional as nnf
 
-from sketchgan.weights import checkpoints
-from sketchgan.nets.augment import augment
 from sketchgan.customizing.controls import Controls
 from sketchgan.customizing.run import CustomizeConfig, NonFiniteLoss, Run, customize, train_step
-from sketchgan.nets.stylegan2 import Discriminator, Generator
 from sketchgan.customizing.state import Shuffle, TrainingState
 from sketchgan.customizing.warmstart import WarmStart
+from sketchgan.nets.augment import augment
+from sketchgan.nets.stylegan2 import Discriminator, Generator
+from sketchgan.weights import checkpoints
 from tests.stand_ins import small_networks
 
 CHANNELS = {4: 4, 8: 4}

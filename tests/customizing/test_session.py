@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from sketchgan.customizing import session, sessions
-from sketchgan.weights import checkpoints
 from sketchgan.customizing.run import CustomizeConfig
-from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.customizing.session import Allowance, Session
 from sketchgan.customizing.sessions import open_session
-from sketchgan.drawing.sketches import load_sketches
 from sketchgan.customizing.stopping import Look, StoppingRule, Watch
+from sketchgan.drawing.sketches import load_sketches
+from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator
+from sketchgan.weights import checkpoints
 
 CHANNELS = {4: 4, 8: 4}
 

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from sketchgan.weights import checkpoints
 from sketchgan.customizing.controls import Controls
 from sketchgan.customizing.run import CustomizeConfig, NonFiniteLoss, Run, customize
 from sketchgan.customizing.stopping import Look, StoppingRule, Watch, choose, is_over, overfitting, verdict
-from sketchgan.nets.stylegan2 import Generator
 from sketchgan.customizing.warmstart import WarmStart
+from sketchgan.nets.stylegan2 import Generator
+from sketchgan.weights import checkpoints
 from tests.stand_ins import Dark, small_generator, small_networks
 
 RULE = StoppingRule(patience=3)

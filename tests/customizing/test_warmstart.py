@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sketchgan.nets.stylegan2 import Generator
 from sketchgan.customizing.warmstart import WarmStart, energy_distance, fit_predictor, variants, warm_start
+from sketchgan.nets.stylegan2 import Generator
 
 
 class Arrows(nn.Module):

@@ -4,8 +4,8 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from sketchgan.drawing.chamfer import chamfer, distance_transform, nearest, sketch_of
-from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.drawing.sketches import SketchError, load_sketches
+from sketchgan.nets.photosketch import PhotoSketch
 
 
 def random_ink(*shape, share=0.02):

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from sketchgan.drawing.geometry import erase, mirror, read_strokes
 from sketchgan.drawing.sketches import SketchError, chamfer, load_sketches, rasterize, sketch_names
-from sketchgan.drawing.geometry import FRAME, PEN, erase, mirror, read_strokes, trace
+from sketchgan.drawing.strokes import FRAME, PEN
+from sketchgan.drawing.tracing import trace
 
 LINE = {"width": 4, "points": [[20.0, 100.0], [120.0, 100.0], [220.0, 100.0]]}
 FAR = {"width": 4, "points": [[20.0, 200.0], [220.0, 200.0]]}

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from sketchgan.drawing.strokes import SketchError, rasterize
 from sketchgan.drawing.pages import Lines, even_light, threshold
+from sketchgan.drawing.strokes import SketchError, rasterize
 
 
 def page(width, side=256, points=((40, 60), (200, 60), (200, 180))):

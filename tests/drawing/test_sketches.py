@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from sketchgan.drawing import sketches as sk
 from sketchgan.drawing.sketches import SketchError, chamfer, load_sketches, normalize_sketch, rasterize, stands_well
+from sketchgan.files import sketches_folder
 
 SQUARE = [{"width": 12, "points": [[64, 64], [192, 64], [192, 192], [64, 192], [64, 64]]}]
 TASKS = {"standing_cat", "sitting_cat", "horse_on_a_side", "horse_with_rider", "gabled_church"}
@@ -135,7 +136,7 @@ def test_lines_that_fade_are_refused_or_drawn_again():
 def test_ready_made_drawings():
     assert TASKS == set(sk.sketch_names())
     for name in TASKS:
-        document = sk.read_document(sk.SKETCH_FOLDER / f"{name}.json")
+        document = sk.read_document(sketches_folder() / f"{name}.json")
         assert document["task"] == name and "not traced" in document["origin"] and document["license"]
         sketches = load_sketches(name)
         assert sketches.shape == (5, 1, 64, 64)
@@ -144,7 +145,7 @@ def test_ready_made_drawings():
         distances = chamfer(sketches, sketches)
         assert (distances + torch.eye(5) * 99).min() > 0.5               # five drawings, not one five times
     with pytest.raises(SketchError, match="5 sketches"):
-        normalize_sketch(sk.SKETCH_FOLDER / "standing_cat.json")
+        normalize_sketch(sketches_folder() / "standing_cat.json")
 
 
 def test_load_sketches_from_folder_list_and_tensor(drawn, tmp_path):
@@ -170,7 +171,7 @@ def test_load_sketches_from_folder_list_and_tensor(drawn, tmp_path):
 
 def drawn_page(width=5.5, side=512, scale=1.0, offset=(0, 0), ink=(0, 0, 0), paper=(255, 255, 255)):
     """The first ready-made cat on a page [side, side, 3] of any colours."""
-    strokes = sk.stroke_sets(sk.read_document(sk.SKETCH_FOLDER / "standing_cat.json"))[0]["strokes"]
+    strokes = sk.stroke_sets(sk.read_document(sketches_folder() / "standing_cat.json"))[0]["strokes"]
     moved = [{**s, "width": width * scale, "points": (np.array(s["points"]) * scale + offset).tolist()} for s in strokes]
     share = (1 - rasterize(moved, side)[0, 0].numpy()[..., None]) / 2
     return (share * np.array(ink) + (1 - share) * np.array(paper)).round().astype(np.uint8)

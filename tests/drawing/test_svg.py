@@ -4,8 +4,8 @@ import time
 import numpy as np
 import pytest
 
-from sketchgan.drawing.strokes import SketchError
 from sketchgan.drawing.sketches import chamfer, load_sketches, normalize_sketch, rasterize
+from sketchgan.drawing.strokes import SketchError
 from sketchgan.drawing.svg import path_lines, read_svg
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 256 256" fill="none" stroke="black">'
@@ -147,7 +147,7 @@ def test_white_lines_on_a_black_sheet(svg):
 
 ENTITIES = ('<!DOCTYPE svg [<!ENTITY a "ha">' + "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi")) + "]>" + HEAD)
 RING = '<g id="a"><use href="#a"/><use href="#a"/></g>'
-BOMB = '<path id="a0" d="M0 0L1 1"/>' + "".join(f'<g id="a{i + 1}">{f"<use href=%s/>" % repr(f"#a{i}") * 10}</g>' for i in range(12)) + '<use href="#a12"/>'
+BOMB = '<path id="a0" d="M0 0L1 1"/>' + "".join(f'<g id="a{i + 1}">{"<use href=%s/>" % repr(f"#a{i}") * 10}</g>' for i in range(12)) + '<use href="#a12"/>'
 
 
 @pytest.mark.parametrize("content, advice", [

@@ -12,6 +12,7 @@ import pytest
 from sketchgan.files import downloads
 from sketchgan.files.downloads import DownloadError, download
 
+
 def zipped(size: int) -> bytes:
     """A zip file of about `size` bytes."""
     with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:

@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 
 from sketchgan.measure import extractors
-from sketchgan.weights.checkpoints import CheckpointError
 from sketchgan.nets.judge import Judge, Target
+from sketchgan.weights.checkpoints import CheckpointError
 
 
 def judge(seed=0):

@@ -4,8 +4,9 @@ import math
 import pytest
 import torch
 
+from sketchgan.nets.judge import Judge, Target, describe_targets
 from sketchgan.weights.checkpoints import CheckpointError, write_safetensors
-from sketchgan.nets.judge import Judge, Target, describe_targets, load_judge
+from sketchgan.weights.own import load_judge
 
 TARGETS = (Target("cat.yaw", "angle"), Target("cat.leg", "number", 0.3, 0.05), Target("cat.posture", "label", count=3))
 

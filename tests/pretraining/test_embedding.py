@@ -4,10 +4,11 @@ import math
 import pytest
 import torch
 
-from sketchgan.weights.checkpoints import read_metadata
+from sketchgan.nets.embedding import SketchEmbedding
 from sketchgan.pretraining.command import parser
-from sketchgan.pretraining.embedding import (SketchEmbedding, SketchEmbeddingConfig, contrast, load_sketch_embedding,
-                                        train_sketch_embedding)
+from sketchgan.pretraining.embedding import SketchEmbeddingConfig, contrast, train_sketch_embedding
+from sketchgan.weights.checkpoints import read_metadata
+from sketchgan.weights.own import load_sketch_embedding
 
 TINY = SketchEmbeddingConfig(categories=("cat",), resolution=32, scenes=48, held_out=16, kimg=1.6, batch=16, widths=(12, 16, 24),
                              dim=16, lr=4e-3)

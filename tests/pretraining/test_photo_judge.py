@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from sketchgan.pretraining import command
-from sketchgan.weights.checkpoints import read_metadata
 from sketchgan.photos.datasets import ImageFolder
-from sketchgan.nets.judge import load_judge
+from sketchgan.pretraining import command
 from sketchgan.pretraining.photo_judge import PhotoJudgeConfig, jiggle, labelled, train_photo_judge
+from sketchgan.weights.checkpoints import read_metadata
+from sketchgan.weights.own import load_judge
 
 
 @pytest.fixture()

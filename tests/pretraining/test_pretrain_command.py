@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sketchgan.pretraining import command, mapping
-from sketchgan.weights import checkpoints
-from sketchgan.photos.datasets import split_of
 from sketchgan.nets.features import Features
-from sketchgan.pretraining.gan import GanConfig, GanTrainer, grow
-from sketchgan.world.scenes import Menagerie, code_size
 from sketchgan.nets.stylegan2 import Discriminator, Generator
+from sketchgan.photos.datasets import split_of
+from sketchgan.pretraining import command, mapping
+from sketchgan.pretraining.gan import GanConfig, GanTrainer, grow
+from sketchgan.weights import checkpoints
+from sketchgan.world.scenes import Menagerie, code_size
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 6}
 TINY = dict(resolution=32, z_dim=48, w_dim=16, num_mapping=2, channels=CHANNELS, d_channels=CHANNELS, batch=4, growth={16: 0.012}, kimg=0.04, d_reg_every=2)

@@ -5,13 +5,14 @@ import math
 import pytest
 import torch
 
+from sketchgan.nets.features import Features
+from sketchgan.nets.judge import POSE
 from sketchgan.photos import datasets
 from sketchgan.pretraining import fitting, teachers
-from sketchgan.weights.checkpoints import load_photosketch, read_metadata
-from sketchgan.nets.features import Features, load_features
-from sketchgan.nets.judge import POSE, load_judge
-from sketchgan.world.scenes import PARAMETERS, PART_NAMES, Menagerie
 from sketchgan.pretraining.teachers import FeaturesConfig, JudgeConfig, SketcherConfig
+from sketchgan.weights.checkpoints import load_photosketch, read_metadata
+from sketchgan.weights.own import load_features, load_judge
+from sketchgan.world.scenes import PARAMETERS, PART_NAMES, Menagerie
 
 TINY = dict(scenes=16, held_out=4, batch=8, kimg=0.08, lr=2e-3, resolution=32)  # ten steps
 SMALL = dict(sketcher=dict(ngf=4, n_blocks=1, drawings=2), judge=dict(widths=(8, 8, 16, 16), dim=16),

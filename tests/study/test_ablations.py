@@ -8,17 +8,19 @@ import pytest
 import torch
 from PIL import Image
 
+from sketchgan.customizing.stopping import StoppingRule
+from sketchgan.customizing.warmstart import WarmStart
 from sketchgan.files import tables
-from sketchgan.study import ablations
-from sketchgan.weights import checkpoints
-from sketchgan.study.tasks import TASKS, Task, menagerie_task, photo_task
-from sketchgan.study.ablations import NAMED, ROWS, Budget, Job, Runner, add_rows, jobs, lock
+from sketchgan.files.atomic import lock
+from sketchgan.nets.embedding import SketchEmbedding
 from sketchgan.nets.judge import Judge
 from sketchgan.nets.photosketch import PhotoSketch
-from sketchgan.pretraining.embedding import SketchEmbedding
-from sketchgan.customizing.stopping import StoppingRule
 from sketchgan.nets.stylegan2 import Discriminator, Generator
-from sketchgan.customizing.warmstart import WarmStart
+from sketchgan.study import ablations
+from sketchgan.study.ablations import NAMED, ROWS, Budget, Job, Runner, add_rows, jobs
+from sketchgan.study.tasks import TASKS, Task, menagerie_task, photo_task
+from sketchgan.weights import checkpoints
+from sketchgan.weights.own import load_own
 
 CHANNELS = {4: 4, 8: 4, 16: 4, 32: 4}
 TINY = Budget(iterations=2, batch=2, samples=14, checks=2, pool=28, resamples=3)
@@ -49,7 +51,7 @@ def task(weights):
     page = torch.ones(60, 1, 32, 32)
     page[torch.arange(60), :, :, 2 + torch.arange(60) % 28] = -1
     file = checkpoints.load_generator(weights / "gan.safetensors"), checkpoints.load_discriminator(weights / "gan.safetensors")
-    judge = checkpoints.load_own(Judge, weights / "judge.safetensors", "")
+    judge = load_own(Judge, weights / "judge.safetensors", "")
     return Task("pose up", *file, checkpoints.load_photosketch(weights / "photosketch.safetensors"), judge,
                 sketches=lambda seed, n: page[seed:seed + n], images=lambda: torch.rand(8, 3, 32, 32) * 2 - 1,
                 target=lambda n: torch.rand(n, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1)

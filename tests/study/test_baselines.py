@@ -2,9 +2,9 @@
 import pytest
 import torch
 
+from sketchgan.nets.embedding import SketchEmbedding
+from sketchgan.nets.sampling import sample
 from sketchgan.study import baselines
-from sketchgan.measure.metrics import sample
-from sketchgan.pretraining.embedding import SketchEmbedding
 from tests.stand_ins import Dark, small_generator
 
 

@@ -4,8 +4,25 @@ import math
 import pytest
 
 from sketchgan.files import tables
-from sketchgan.study.table import (ORDERINGS, RULES, Ordering, at_equal_share, course, current, draw, draw_courses, explanation,
-                                      frechet_at, judge_ordering, longer, publish, regret_sentence, stopping_regret, summary, table)
+from sketchgan.study.table import (
+    ORDERINGS,
+    RULES,
+    Ordering,
+    at_equal_share,
+    course,
+    current,
+    draw,
+    draw_courses,
+    explanation,
+    frechet_at,
+    judge_ordering,
+    longer,
+    publish,
+    regret_sentence,
+    stopping_regret,
+    summary,
+    table,
+)
 
 CLAIM = Ordering("A beats B", "A", "B")
 

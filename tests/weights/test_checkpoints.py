@@ -11,10 +11,10 @@ import textwrap
 import pytest
 import torch
 
-from sketchgan.weights import checkpoints
-from sketchgan.weights.checkpoints import CheckpointError, load_discriminator, load_generator, load_photosketch, save
 from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator
+from sketchgan.weights import checkpoints
+from sketchgan.weights.checkpoints import CheckpointError, load_discriminator, load_generator, load_photosketch, save
 
 CHANNELS = {4: 8, 8: 6, 16: 4}
 

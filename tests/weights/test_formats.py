@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from sketchgan.weights import checkpoints, formats
-from sketchgan.weights.checkpoints import CheckpointError, export, load_discriminator, load_generator, load_photosketch, save
 from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator
+from sketchgan.weights import checkpoints, formats
+from sketchgan.weights.checkpoints import (
+    CheckpointError,
+    export,
+    load_discriminator,
+    load_generator,
+    load_photosketch,
+    save,
+)
 from tests import nvidia_files
 from tests.parity import weights
 from tests.parity.reference import assert_agrees, case

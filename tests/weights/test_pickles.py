@@ -13,10 +13,10 @@ from collections import OrderedDict
 import pytest
 import torch
 
+from sketchgan.nets.stylegan2 import Generator
 from sketchgan.weights import checkpoints
 from sketchgan.weights.checkpoints import CheckpointError, load_generator
 from sketchgan.weights.pickles import Blob, Record, unpickle_bytes
-from sketchgan.nets.stylegan2 import Generator
 from tests import nvidia_files
 
 SENTINEL = "executed-by-a-checkpoint"

@@ -8,10 +8,10 @@ from PIL import Image
 pytest.importorskip("ipycanvas")
 
 from sketchgan import plotting
-from sketchgan.widgets import parts
 from sketchgan.nets.photosketch import PhotoSketch
-from sketchgan.widgets.explorer import SampleExplorer, mixed_samples, seeded_samples
 from sketchgan.nets.stylegan2 import Generator
+from sketchgan.widgets import parts
+from sketchgan.widgets.explorer import SampleExplorer, mixed_samples, seeded_samples
 
 CHANNELS = {4: 8, 8: 8, 16: 8}
 

@@ -14,11 +14,12 @@ from PIL import Image
 pytest.importorskip("ipycanvas")
 
 from sketchgan.customizing import sessions
-from sketchgan.widgets import live, parts
 from sketchgan.customizing.run import CustomizeConfig
-from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.drawing.sketches import load_sketches
+from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator
+from sketchgan.widgets import live as live_module
+from sketchgan.widgets import parts
 from sketchgan.widgets.live import LiveTraining
 from sketchgan.widgets.pad import SketchPad
 from tests.mouse import draw
@@ -342,7 +343,7 @@ def test_the_warm_start_shows_the_nearest_samples(monkeypatch):
     live.caption.observe(lambda change: captions.append(change.new), "value")
     live.now.observe(lambda change: pictures.append(change.new), "value")
     live.start(), live.join()
-    assert captions == [live.NEAREST, live.NOW] and pictures[0] != live.before.value
+    assert captions == [live_module.NEAREST, live_module.NOW] and pictures[0] != live.before.value
     assert live._picture(live._sample(live.result)) == live.now.value
 
 
@@ -359,8 +360,8 @@ def family(widget):
 def test_everything_to_press_says_what_it_does():
     """And has a name, which screen readers say; and a tooltip needs one: without it JupyterLab shows an error."""
     live = LiveTraining(*networks(), sketches())
-    knobs = [widget for widget in family(live) if isinstance(widget, (parts.w.Button, parts.w.ToggleButton, live.w.IntSlider,
-                                                                      live.w.FloatSlider, live.w.SelectionSlider))]
+    knobs = [widget for widget in family(live) if isinstance(widget, (parts.w.Button, parts.w.ToggleButton, live_module.w.IntSlider,
+                                                                      live_module.w.FloatSlider, live_module.w.SelectionSlider))]
     assert len(knobs) >= 8 and all(len(widget.tooltip) > 10 and widget.description for widget in [*knobs, live.bar])
     assert len({widget.description for widget in knobs}) == len(knobs)
     assert all(widget.has_trait("description") for widget in family(live) if getattr(widget, "tooltip", None))

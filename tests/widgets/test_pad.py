@@ -11,11 +11,10 @@ from PIL import Image, ImageDraw
 w = pytest.importorskip("ipywidgets")
 pytest.importorskip("ipycanvas")
 
-from sketchgan.widgets.pad import SketchPad
 from sketchgan.drawing.sketches import SketchError, chamfer, load_sketches, rasterize
-from sketchgan.drawing.geometry import trace
+from sketchgan.drawing.tracing import trace
+from sketchgan.widgets.pad import SketchPad
 from tests.mouse import draw, send
-
 
 # ---- drawing
 

@@ -6,8 +6,8 @@ import torch
 
 from sketchgan.photos import datasets
 from sketchgan.world import scenes
-from sketchgan.world.scenes import CATEGORIES, PREDICATES, VIEWS, Menagerie
 from sketchgan.world.raytrace import FAR, ConvexSolids, RoundCones, view_rays
+from sketchgan.world.scenes import CATEGORIES, PREDICATES, VIEWS, Menagerie
 
 
 @pytest.mark.parametrize("category", CATEGORIES)

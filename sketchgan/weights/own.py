@@ -1,0 +1,51 @@
+"""Networks of our own, which say in their file how they are built: judge, features, sketch embedding."""
+import os
+
+import torch
+from torch import nn
+
+from ..nets.embedding import SketchEmbedding
+from ..nets.features import Features
+from ..nets.judge import Judge
+from . import formats
+from .checkpoints import read_tensors
+from .pickles import CheckpointError
+
+
+def load_own(cls: type[nn.Module], path: str | os.PathLike, remedy: str, device: str | torch.device = "cpu") -> nn.Module:
+    """A network of `cls` from one of our files, whose metadata says how to build it, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if it is damaged or holds something else; the message ends with `remedy`.
+    """
+    tensors, metadata = read_tensors(path)
+    kind, config = cls.__name__.lower(), metadata.get("config", {})
+    if type(config) is not dict or type(config.get(kind)) is not dict:
+        raise CheckpointError(f"{path} holds no {kind} (it holds {', '.join(config) or 'no network of ours'}). {remedy}")
+    return formats.build(cls, config[kind], tensors, path).to(device)
+
+
+def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> Judge:
+    """The judge in a weight file, in evaluation mode.
+
+    Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
+    """
+    return load_own(Judge, path, "Give data/weights/judge.safetensors, or train one with `python -m sketchgan pretrain judge`.",
+                    device)
+
+
+def load_features(path: str | os.PathLike) -> Features:
+    """The feature network in a weight file, in evaluation mode and frozen.
+
+    Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
+    """
+    return load_own(Features, path, "Train one with `python -m sketchgan pretrain features`.").requires_grad_(False)
+
+
+def load_sketch_embedding(path: str | os.PathLike, device: str | torch.device = "cpu") -> SketchEmbedding:
+    """The sketch embedding in a weight file, in evaluation mode.
+
+    Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
+    """
+    return load_own(SketchEmbedding, path, "Train one with `python -m sketchgan pretrain sketch-embedding`.", device)
