@@ -8,8 +8,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
 
 import safetensors.torch
@@ -17,19 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from ..files.atomic import write_atomically
+from ..files.readers import reading
 from ..nets.photosketch import PhotoSketch
 from ..nets.stylegan2 import Discriminator, Generator
-from . import formats
+from .building import MAPPING, infer, rebuild
+from .exporting import export
+from .formats import existing, open_checkpoint
 from .pickles import CheckpointError
-from .stored_tensors import open_torch, require_finite
+from .stored_tensors import open_zip, read_all, require_finite
 
-__all__ = ["CheckpointError", "content_hash", "export", "load_discriminator", "load_generator",
+__all__ = ["CheckpointError", "MAPPING", "content_hash", "export", "load_discriminator", "load_generator",
            "load_photosketch", "load_training", "read_metadata", "read_tensors", "save", "save_delta", "save_training",
            "write_safetensors"]
 
 PREFIX = ("g_ema", "d", "f")
-MAPPING = "style."
-TRAINING_LIMIT = 8_000_000  # pickle instructions of a training state: the order of a large data set is in it
+TRAINING_LIMIT = 16_000_000  # bytes of a training state without its tensors: the order of a large data set may be in it
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -84,30 +84,6 @@ def write_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], me
     write_atomically(path, safetensors.torch.save(tensors, metadata=text))
 
 
-def export(path: str | os.PathLike, format: str, G: Generator | None = None, D: Discriminator | None = None,
-           F: PhotoSketch | None = None, without: tuple[str, ...] = ()) -> None:
-    """Write networks for the programs of others; `load_generator` and its like read them back bit for bit.
-
-    Args:
-        path: file to write.
-        format: 'rosinality' for a `.pt` with `g_ema`, `d` and `latent_avg` (G, D or both), 'gansketching' for a `.pth`
-            with the bare state dict of one network (G, D or F).  The program must be told the size, and for channels
-            other than the official table be changed; the tensors are all there.
-        without: what may be lost, of 'conv_clamp', 'mbstd_group' and 'w_avg'.  Neither layout has a place for the first
-            two, and GANSketching's has none for a mean latent that differs from the one that samples of z give.
-    Raises:
-        CheckpointError: if the layout cannot hold the networks (these three, a z_dim unlike w_dim, for 'rosinality' a
-            W-shift), saying what would be lost.
-        OSError: if the disk does not take it.  In both cases the previous file stays as it was.
-    """
-    content = formats.public_layout(format, G, D, F, tuple(without))
-    for part in [part for part in content.values() if isinstance(part, Mapping)] or [content]:
-        require_finite(part, f"refusing to write {path}", "keep the last good checkpoint")
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_atomically(path, buffer.getbuffer())
-
-
 def content_hash(network: nn.Module) -> str:
     """Sha256 of names, shapes and values of a network's parameters and persistent buffers, in hexadecimal."""
     digest = hashlib.sha256()
@@ -133,54 +109,51 @@ def load_generator(path: str | os.PathLike, base: Generator | str | os.PathLike 
         CheckpointError: if it is damaged, made to deceive, holds something else, has values that are not finite, or is
             a delta and the base is missing or another one.  Nothing in the file is ever run.
     """
-    contents = formats.open_checkpoint(path)
-    if "delta" in contents.networks:
-        network = contents.networks["delta"]
-        state, w_avg = contents.read(network)
-        base_state = _delta_base(path, contents.metadata, base)
-        state = {key: value for key, value in base_state.items() if not key.startswith(MAPPING)} | state
-    else:
-        network = contents.section("g_ema", "g")
-        if base is not None:
+    with open_checkpoint(path) as contents:
+        if "delta" in contents.networks:
+            network, base = contents.section("delta"), _delta_base(path, contents.metadata, base)
+        elif base is not None:
             raise CheckpointError(f"{path} holds a whole generator, not a delta; load it without base=")
+        else:
+            network = contents.section("g_ema", "g")
         state, w_avg = contents.read(network)
-    G = formats.infer(Generator, state, network.config, path)
-    if w_avg is not None and w_avg.numel() != G.w_dim:
-        raise CheckpointError(f"{path} has a mean latent of {w_avg.numel()} numbers for a generator with w_dim={G.w_dim}; "
-                              f"they do not belong together")
-    G.set_w_avg(None if w_avg is None else w_avg.reshape(-1))
+        G = infer(Generator, state, network.config, path) if base is None else rebuild(base, state, path)
+        if w_avg is not None and w_avg.numel() != G.w_dim:
+            raise CheckpointError(f"{path} has a mean latent of {w_avg.numel()} numbers for a generator with "
+                                  f"w_dim={G.w_dim}; they do not belong together")
+        G.set_w_avg(w_avg)
     return G.to(device)
 
 
 def load_discriminator(path: str | os.PathLike, device: str | torch.device = "cpu") -> Discriminator:
     """The discriminator in a file, in evaluation mode; reads the layouts of `load_generator` and raises like it."""
-    contents = formats.open_checkpoint(path)
-    network = contents.section("d")
-    return formats.infer(Discriminator, contents.read(network)[0], network.config, path).to(device)
+    return _plain_network(Discriminator, "d", path).to(device)
 
 
 def load_photosketch(path: str | os.PathLike, device: str | torch.device = "cpu") -> PhotoSketch:
     """The sketcher in a file, in batch-statistics mode: ours, or PhotoSketch's `.pth`; raises like `load_generator`."""
-    contents = formats.open_checkpoint(path)
-    state, _ = contents.read(contents.section("f"))
-    # Files from before PyTorch 0.4.1 lack the counters.
-    for key in [key for key in state if key.endswith("running_mean")]:
-        state.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))
-    return formats.infer(PhotoSketch, state, {}, path).to(device)
+    return _plain_network(PhotoSketch, "f", path).to(device)
+
+
+def _plain_network(cls: type[nn.Module], section: str, path: str | os.PathLike) -> nn.Module:
+    with open_checkpoint(path) as contents:
+        network = contents.section(section)
+        return infer(cls, contents.read(network)[0], network.config, path)
 
 
 def read_metadata(path: str | os.PathLike) -> dict:
     """The metadata of one of our files (`config`, and whatever `save` was given); empty for other formats."""
-    return formats.open_checkpoint(path).metadata
+    with open_checkpoint(path) as contents:
+        return contents.metadata
 
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     """Every tensor of a checkpoint under its flat name (float32 where floating), and its metadata; all finite."""
-    contents = formats.open_checkpoint(path)
-    return contents.read(formats.Network(contents.tensors))[0], contents.metadata
+    with open_checkpoint(path) as contents:
+        return read_all(contents.tensors, contents.path), contents.metadata
 
 
-def _delta_base(path: str | os.PathLike, metadata: dict, base: Generator | str | os.PathLike | None) -> dict:
+def _delta_base(path: str | os.PathLike, metadata: dict, base: Generator | str | os.PathLike | None) -> Generator:
     wanted = str(metadata.get("base", "unknown"))
     if base is None:
         raise CheckpointError(f"{path} is a delta: it holds only a mapping network and needs the generator it was "
@@ -189,7 +162,7 @@ def _delta_base(path: str | os.PathLike, metadata: dict, base: Generator | str |
     if content_hash(base) != wanted:
         raise CheckpointError(f"{path} is a delta of the generator with content {wanted[:12]}, and the base given has "
                               f"content {content_hash(base)[:12]}; pass the generator it was made from")
-    return {key: value.cpu() for key, value in base.state_dict().items()}
+    return base
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -216,21 +189,19 @@ def save_training(path: str | os.PathLike, state: Mapping) -> None:
 def load_training(path: str | os.PathLike) -> dict:
     """The dictionary that `save_training` wrote, with all tensors on the CPU; runs no code from the file.
 
+    Every part of the file has a checksum, which is compared: a flipped bit is noticed.  That shapes and numbers are
+    those of the networks they are meant for is for the caller to check, before any of them is used.
+
     Raises:
         FileNotFoundError: if there is no such file.
         CheckpointError: if it is damaged or holds other Python objects.
     """
-    path = formats.existing(path)
-    # PyTorch's own safe reader believes the sizes that a file declares, so they are compared with what is there first.
-    content = open_torch(path, TRAINING_LIMIT)
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}; wanted is a dictionary, such as a "
-                              f"state_dict()")
-    try:
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is damaged, or holds Python objects beyond tensors and plain containers, which "
-                              f"could run code and are not read; use an earlier checkpoint") from error
+    path = existing(path)
+    with reading(path, CheckpointError, "use an earlier checkpoint"), open(path, "rb") as file:
+        content = open_zip(file, path, whole=True, limit=TRAINING_LIMIT)
+    if type(content) is not dict:
+        raise CheckpointError(f"{path} holds a {type(content).__name__}; wanted is a dictionary, such as a state_dict()")
+    return content
 
 
 def _require_plain(item, name: str) -> None:

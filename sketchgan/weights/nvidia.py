@@ -17,44 +17,25 @@ from typing import Any
 from torch import Tensor
 
 from ..nets.stylegan2 import LR_MUL_MAPPING
-from .pickles import Blob, CheckpointError, Record, Window, unpickle
-from .stored_tensors import Network, Storage, StoredTensor, find_tensors, open_legacy, storage_finder
+from .pickles import CheckpointError, Record
+from .stored_tensors import Network, StoredTensor
 
 MODULE = "torch_utils.persistence._reconstruct_persistent_obj"
 TENSORFLOW = "dnnlib.tflib.network.Network"
+MOST_GROUP = 2 ** 16  # samples of the minibatch standard deviation
 
 
-def open_pickle(path: Path) -> dict[str, Record]:
-    """The networks of one of NVIDIA's pickles, `{'G_ema': module, 'G': module, 'D': module}` or some of them.
+def modules(content, path: Path) -> dict[str, Record]:
+    """The networks in what was pickled, `{'G_ema': module, 'G': module, 'D': module}` or some of them.
 
     Raises:
-        CheckpointError: if it is damaged, asks for code to be run, or holds something else: then it says what.
+        CheckpointError: if they are of TensorFlow.
     """
-    with open(path, "rb") as file:
-        size = path.stat().st_size
-        content = unpickle(Window(file, 0, size, path))
-        held = list(content) if type(content) is tuple else [content]
-        if any(type(item) is Record and item.name == TENSORFLOW for item in held):
-            raise CheckpointError(f"{path} is a TensorFlow pickle of StyleGAN, and wanted is a PyTorch one: convert it with "
-                                  f"legacy.py of NVIDIA's stylegan3 repository, or look for the .pkl in its own list")
-        found = {key: content[key] for key in ("G_ema", "G", "D") if type(content) is dict and _is_module(content.get(key))}
-        if not found:
-            raise CheckpointError(f"{path} is a pickle without the networks of NVIDIA's StyleGAN2 (G_ema, G or D); "
-                                  f"check that this is the file you meant")
-        places: dict[Blob, Storage] = {}
-
-        def storage(item) -> Storage:
-            # A storage is bytes that are a PyTorch file of their own.
-            blob = item.args[0] if type(item) is Record and item.name == "torch.storage._load_from_bytes" else None
-            if type(blob) is not Blob:
-                raise CheckpointError(f"{path} describes a tensor without numbers; it is damaged or made to deceive")
-            if blob not in places:
-                reference, inner = open_legacy(Window(file, blob.start, blob.start + blob.length, path))
-                places[blob] = storage_finder(inner, path)(reference)
-            return places[blob]
-
-        find_tensors(content, storage, path)
-    return found
+    held = list(content) if type(content) is tuple else [content]
+    if any(type(item) is Record and item.name == TENSORFLOW for item in held):
+        raise CheckpointError(f"{path} is a TensorFlow pickle of StyleGAN, and wanted is a PyTorch one: convert it with "
+                              f"legacy.py of NVIDIA's stylegan3 repository, or look for the .pkl in its own list")
+    return {key: content[key] for key in ("G_ema", "G", "D") if type(content) is dict and _is_module(content.get(key))}
 
 
 def _is_module(item) -> bool:
@@ -75,8 +56,8 @@ def flatten(module: Record, path) -> tuple[dict[str, StoredTensor], dict[str, di
         attributes[prefix.rstrip(".")] = {**state, "class_name": item.args[0]["class_name"]}
         for part in ("_parameters", "_buffers"):
             for name, value in _dict(state.get(part)).items():
-                if type(value) is Record and value.tensor is not None:
-                    tensors[f"{prefix}{name}"] = value.tensor
+                if type(value) is StoredTensor:
+                    tensors[f"{prefix}{name}"] = value
         queue += [(f"{prefix}{name}.", child) for name, child in _dict(state.get("_modules")).items() if child is not None]
     return tensors, attributes
 
@@ -162,7 +143,7 @@ def discriminator(module: Record, path) -> Network:
     blocks = sorted((int(m[1]) for name in attributes if (m := re.fullmatch(r"b(\d+)", name))), reverse=True)
     tensors = {name: tensor for key, tensor in stored.items() if (name := _discriminator_name(key, blocks))}
     group = epilogue.get("group_size", 4)
-    if group is not None and (type(group) is not int or group < 1):
+    if group is not None and not (type(group) is int and 0 < group <= MOST_GROUP):
         raise CheckpointError(f"{path}: the group of the minibatch standard deviation is {str(group)[:40]}; the file is damaged")
     clamp = _conv_clamp(attributes, r"b\d+\.(fromrgb|conv\d?)", path)
     return Network(tensors, dict(conv_clamp=clamp, mbstd_group=group))

@@ -7,7 +7,7 @@ from torch import nn
 from ..nets.embedding import SketchEmbedding
 from ..nets.features import Features
 from ..nets.judge import Judge
-from . import formats
+from .building import build
 from .checkpoints import read_tensors
 from .pickles import CheckpointError
 
@@ -23,7 +23,18 @@ def load_own(cls: type[nn.Module], path: str | os.PathLike, remedy: str, device:
     kind, config = cls.__name__.lower(), metadata.get("config", {})
     if type(config) is not dict or type(config.get(kind)) is not dict:
         raise CheckpointError(f"{path} holds no {kind} (it holds {', '.join(config) or 'no network of ours'}). {remedy}")
-    return formats.build(cls, config[kind], tensors, path).to(device)
+    # A network cannot have more layers, heads or channels than the file has numbers.
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    if max(_integers(config[kind]), default=0) > numbers:
+        raise CheckpointError(f"{path} describes a {kind} of sizes that its {numbers:,} numbers cannot fill "
+                              f"({str(config[kind])[:100]}); it is damaged or made to deceive. {remedy}")
+    return build(cls, config[kind], tensors, path).to(device)
+
+
+def _integers(item) -> list[int]:
+    if isinstance(item, (dict, list)):
+        return [n for part in (item.values() if isinstance(item, dict) else item) for n in _integers(part)]
+    return [item] if type(item) is int else []
 
 
 def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> Judge:

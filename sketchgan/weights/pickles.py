@@ -1,32 +1,31 @@
 """A pickle reader that runs nothing: what is in the file becomes data, and what asks to be called stays a description.
 
-A pickle is a program for a small stack machine, and Python's own reader obeys it: it imports what the program names and
-calls what the program says, which is how a "checkpoint" deletes a home folder.  This machine knows the same instructions
-and none of the power.  A name stays a `Name`, a call becomes a `Record` of its name and arguments, bytes stay in the file
-as a `Blob`; nothing is imported, called, or compared, and the file's length and `limit` bound its work and memory.
-Decoding single instructions is left to the standard library's `pickletools`, which only reads.
+A pickle is a program for a small stack machine, and Python's reader obeys it: it imports what the program names and
+calls what the program says, which is how a "checkpoint" deletes a home folder.  Here is Python's reader without that
+power: names are never looked up, so nothing but `builders` is ever called, and any other call becomes a `Record`; keys
+of dictionaries are plain; long bytes stay in the file, as a `Window`; the file's length and `LIMIT` bound the memory.
 """
 import dataclasses
-import io
-import pickletools
+import pickle
 import re
+import struct
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
-LIMIT = 300_000  # instructions; files of networks of the official size have some ten thousands
-LONGEST_LINE = 65_536
-KEYS = (str, int, float, bool, type(None))
+LIMIT = 4_000_000  # bytes of a pickle without what stays in the file; networks of the official size have some 100,000
+COPIES = 300_000
+LONG = 4096  # bytes that stay in the file
+PLAIN = (str, int, float, bool, bytes, type(None))
+PYTHON = pickle._Unpickler.dispatch
 
-# What files of networks name, and no more: containers, tensors and their parts, and the two systems' own wrappers.
-HARMLESS = re.compile(r"""
-    collections\.(OrderedDict|defaultdict|Counter) | (builtins|__builtin__)\.(set|frozenset|object|dict|list|tuple|complex)
-  | copy_?reg\._reconstructor | _codecs\.encode | argparse\.Namespace | dnnlib(\.util)?\.EasyDict
-  | torch_utils\.persistence\._reconstruct_persistent_obj | dnnlib\.tflib\.network\.Network
-  | torch\._utils\._rebuild_(tensor|tensor_v2|parameter) | torch\.nn\.parameter\.Parameter
-  | torch\.storage\.(_load_from_bytes|TypedStorage|UntypedStorage|_TypedStorage|_UntypedStorage)
-  | torch(\.cuda)?\.\w+Storage | torch\.(Size|device|dtype|serialization\._get_layout|[a-z]+\d+)
-  | numpy(\._core|\.core)?\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer|dtype|ndarray|[a-z]+\d+)
+# Names are text.  A file that names one of these wants more than to be read, and whoever opens it should know.
+REACHES_OUT = re.compile(r"""
+    (os|posix|nt|subprocess|sys|shutil|socket|ctypes|importlib|runpy|pty|operator|pickle|marshal|webbrowser|urllib|http
+     |multiprocessing|asyncio|timeit|pdb|torch\.hub)\..+ | torch\.(serialization\.)?load
+  | (builtins|__builtin__)\.(?!(set|frozenset|object|dict|list|tuple|complex|bytearray|slice|range|int|float|bool|str
+     |bytes|type)$).+
 """, re.VERBOSE)
-DICTS = re.compile(r"collections\.(OrderedDict|defaultdict|Counter)|dnnlib(\.util)?\.EasyDict|(builtins|__builtin__)\.dict")
+DICTS = re.compile(r"collections\.(OrderedDict|defaultdict|Counter)|([\w.]+\.)?EasyDict|(builtins|__builtin__)\.dict")
 
 
 class CheckpointError(ValueError):
@@ -39,219 +38,136 @@ class Name:
     text: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Blob:
-    """`length` bytes that stay in the file, from `start` of the window that was read."""
-    start: int
-    length: int
-
-
 @dataclasses.dataclass(eq=False)
 class Record:
-    """A call that the file asks for and nobody makes.
-
-    name: of what would be called; 'persistent' for a reference to something outside of the pickle.
-    args: what with.  state: what the result would be given (its `__dict__`).  items: keys it would be given.
-    tensor: where the tensor lies, of a description of one, once `stored_tensors` has found it.
-    """
+    """A call that the file asks for and nobody makes: of `name` with `args`; the result would be given `state`."""
     name: str
     args: tuple
     state: Any = None
-    items: dict = dataclasses.field(default_factory=dict)
-    tensor: Any = None
+
+    def append(self, item) -> None:
+        """Items of a list that is not one of Python's own are of no use to a network."""
+
+    extend = append
 
 
 class Window:
-    """A part of an open file that can be read and not left: `pickletools` sees nothing else, whatever the pickle says.
+    """The bytes from `position` to `end` of an open file: they can be read and not left, whatever stands in them."""
 
-    Args:
-        file: open for reading, seekable.
-        start, end: of the window, in bytes.
-        path: for messages.
-    """
+    def __init__(self, file: BinaryIO, position: int, end: int, path, limit: int = LIMIT):
+        self.file, self.position, self.end, self.path = file, position, end, path
+        self.lazily, self.limit = False, limit
 
-    def __init__(self, file: BinaryIO, start: int, end: int, path):
-        self.file, self.start, self.end, self.path = file, start, end, path
-        self.position = start
-        file.seek(start)
-
-    def tell(self) -> int:
-        """The next byte, counted from the beginning of the file."""
-        return self.position
-
-    def read(self, n: int) -> bytes:
-        """Exactly n bytes; asking beyond the end is an error, and is noticed before memory is taken."""
+    def read(self, n: int):
+        """Exactly n bytes, or, while `lazily`, a window on them; what is too much is noticed before memory is taken."""
         if not 0 <= n <= self.end - self.position:
-            raise CheckpointError(f"{self.path} is damaged or was cut short: its pickle promises {n:,} bytes where "
+            raise CheckpointError(f"{self.path} is damaged or was cut short: it promises {n:,} bytes where "
                                   f"{self.end - self.position:,} are left; fetch it again")
         self.position += n
+        if self.lazily:
+            return Window(self.file, self.position - n, self.position, self.path)
+        self.limit -= n
+        if self.limit < 0:
+            raise CheckpointError(f"{self.path} describes more than a network has: it is none, or made to exhaust the memory")
+        self.file.seek(self.position - n)
         return self.file.read(n)
 
     def readline(self) -> bytes:
         """A line of the oldest, textual instructions."""
-        line = self.file.readline(min(LONGEST_LINE, self.end - self.position))
+        self.file.seek(self.position)
+        line = self.file.readline(min(LONG, self.end - self.position))
         self.position += len(line)
+        self.limit -= len(line)
         return line
 
 
-def unpickle(window: Window, limit: int = LIMIT) -> Any:
-    """The value that the pickle at the window's position describes; afterwards the window stands behind the pickle.
+class Unpickler(pickle._Unpickler):
+    """Python's own reader, the one written in Python: its instructions can be replaced one by one.
 
-    Returns:
-        None, bool, int, float, str, and lists, tuples, sets (as lists) and dicts of them, with `Name`, `Blob` and
-        `Record` for everything that Python would import, read or call.
-    Raises:
-        CheckpointError: if the pickle is damaged, names something that no network needs, or goes beyond `limit`.
+    Args:
+        window: begins with the pickle, and begins behind it afterwards.
+        builders: name -> function of the arguments in the pickle, for the few calls that are made.
+        find: what a reference to something outside of the pickle becomes.
+        strict: refuse what is neither a plain container nor made by a builder.
     """
-    machine = _Machine(window, limit)
-    try:
-        for count, (instruction, argument, _) in enumerate(pickletools.genops(window)):
-            if count >= limit:
-                raise CheckpointError(f"{window.path} holds a pickle of more than {limit:,} instructions, where a network has "
-                                      f"some ten thousands; it is no checkpoint, or made to exhaust the memory")
-            machine.obey(instruction.name, argument)
-    except CheckpointError:
-        raise
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RecursionError, OSError) as error:
-        raise CheckpointError(f"{window.path} holds a damaged pickle ({type(error).__name__}: {str(error)[:200]}); "
-                              f"it was cut short or is another kind of file: fetch it again") from error
-    return machine.stack.pop()
 
+    def __init__(self, window: Window, builders: dict[str, Callable] = {}, find: Callable | None = None,
+                 strict: bool = False):
+        super().__init__(window, encoding="latin1")
+        self.window, self.builders, self.find, self.strict, self.copied = window, builders, find, strict, 0
 
-class _Machine:
-    """The stack, its marks and its memory, and what each instruction does to them."""
-
-    def __init__(self, window: Window, limit: int):
-        self.window, self.limit, self.copied = window, limit, 0
-        self.stack, self.below, self.memo = [], [], {}  # `below`: the stacks under each mark
-
-    def obey(self, name: str, argument) -> None:
-        if name in VALUES:
-            self.push(argument)
-        elif name in BYTES:
-            self.push(Blob(self.window.tell() - len(argument), len(argument)))
-        elif name in DOES:
-            DOES[name](self, argument)
-        elif name not in ("PROTO", "FRAME", "STOP"):
-            raise CheckpointError(f"{self.window.path} holds the pickle instruction {name}, which no network needs; "
-                                  f"it is refused, as it could reach outside of the file")
-
-    def push(self, item) -> None:
-        self.stack.append(item)
-
-    def pop(self, n: int) -> tuple:
-        if len(self.stack) < n:
-            raise IndexError("takes more than there is")
-        items = tuple(self.stack[-n:])
-        del self.stack[-n:]
-        return items
-
-    def name(self, module, name) -> Name:
-        if type(name) is not str or type(module) is not str:
-            raise TypeError("builds a name from something else than text")
+    def find_class(self, module: str, name: str) -> Name:
         text = f"{module}.{name}"
-        if not HARMLESS.fullmatch(text):
-            raise CheckpointError(f"{self.window.path} asks for {text[:100]!r}, which could run code and which no network "
-                                  f"needs; nothing of it was run. Do not open this file with other programs; get the "
-                                  f"weights from a source you trust")
+        if REACHES_OUT.fullmatch(text):
+            raise CheckpointError(f"{self.window.path} asks for {text[:100]!r}, which could run code and which no "
+                                  f"network needs; nothing of it was run. Do not open this file with other programs; "
+                                  f"get the weights from a source you trust")
+        if self.strict and not (text in self.builders or DICTS.fullmatch(text) or text.endswith("Storage")):
+            raise CheckpointError(f"{self.window.path} holds {text[:100]!r}, and only tensors and plain containers are "
+                                  f"read: other Python objects could run code. Use an earlier checkpoint")
         return Name(text)
 
-    def pop_mark(self) -> list:
-        items, self.stack = self.stack, self.below.pop()
-        return items
+    def persistent_load(self, reference):
+        return self.find(reference) if self.find else Record("persistent", (reference,))
 
-    def mark(self) -> None:
-        self.below.append(self.stack)
-        self.stack = []
-
-    def remember(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    def extend(self, items: list) -> None:
-        if type(self.stack[-1]) is list:
-            self.stack[-1].extend(items)
-        elif type(self.stack[-1]) is not Record:
-            raise TypeError(f"appends to a {type(self.stack[-1]).__name__}")
-
-    def fill(self, items: list) -> None:
-        # Keys are plain: hashing a tuple nested a million deep would overflow the C stack of the interpreter.
-        target = self.stack[-1]
-        target = target.items if type(target) is Record else target
-        if type(target) is not dict or len(items) % 2:
-            raise TypeError("sets keys of something that has none")
-        for key, value in zip(items[::2], items[1::2]):
-            if not (type(key) in KEYS or type(key) is tuple and all(type(part) in KEYS for part in key)):
-                raise TypeError(f"has a {type(key).__name__} as a key")
-            target[key] = value
-
-    def push_dict(self, items: list) -> None:
-        self.push({})
-        self.fill(items)
-
-    def call(self, called, args) -> None:
+    def call(self) -> None:
+        args, called = self.stack.pop(), self.stack.pop()
         if type(called) is not Name or type(args) is not tuple:
             raise TypeError(f"calls a {type(called).__name__}")
-        if not DICTS.fullmatch(called.text):
-            return self.push(Record(called.text, args))
-        pairs = next((item for item in args if type(item) in (list, dict)), [])
-        self.copied += len(pairs)  # the one place where a few bytes of pickle could copy much
-        if self.copied > self.limit:
-            raise ValueError(f"copies more than {self.limit:,} items")
-        self.push_dict([part for pair in (pairs.items() if type(pairs) is dict else pairs) for part in _pair(pair)])
+        if DICTS.fullmatch(called.text):
+            pairs = next((item for item in args if type(item) in (list, dict)), [])
+            self.copied += len(pairs)  # the one place where a few bytes of pickle could copy much
+            if self.copied > COPIES:
+                raise CheckpointError(f"{self.window.path} copies without end; it is made to exhaust the memory")
+            pairs = pairs.items() if type(pairs) is dict else pairs
+            self.append(self.filled({}, [part for pair in pairs for part in pair]))
+        else:
+            build = self.builders.get(called.text)
+            self.append(build(*args) if build else Record(called.text, args))
 
-    def build(self, state) -> None:
+    def filled(self, target: dict | Record, items: list) -> dict | Record:
+        """`target` with keys and values, which alternate in `items`, set; a record has no use for them."""
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            # Hashing a tuple nested a million deep would overflow the C stack of the interpreter.
+            if not all(type(part) in (*PLAIN, Name, Record) for part in (key if type(key) is tuple else (key,))):
+                raise TypeError(f"has a {type(key).__name__} as a key")
+            if type(target) is dict:
+                target[key] = value
+            elif type(target) is not Record:
+                raise TypeError(f"sets keys of a {type(target).__name__}")
+        return target
+
+    def new_dict(self) -> None:
+        items = self.pop_mark()
+        self.append(self.filled({}, items))
+
+    def set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self.filled(self.stack[-1], [key, value])
+
+    def set_items(self) -> None:
+        items = self.pop_mark()
+        self.filled(self.stack[-1], items)
+
+    def set_state(self) -> None:
         # Attributes of a dict (`_metadata` of a state dict) say nothing about tensors.
+        state = self.stack.pop()
         if type(self.stack[-1]) is Record:
             self.stack[-1].state = state
 
+    def long_bytes(self, size: str) -> None:
+        n, = struct.unpack(size, self.read(struct.calcsize(size)))
+        self.window.lazily = n > LONG
+        self.append(self.read(n))
+        self.window.lazily = False
 
-def _pair(item) -> tuple:
-    if type(item) not in (list, tuple) or len(item) != 2:
-        raise TypeError("fills a dictionary with something else than pairs")
-    return tuple(item)
-
-
-VALUES = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
-          "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
-BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
-
-# What every other instruction does to a machine m, given its argument a.
-DOES = {name: does for names, does in {
-    "NONE": lambda m, a: m.push(None),
-    "NEWTRUE": lambda m, a: m.push(True),
-    "NEWFALSE": lambda m, a: m.push(False),
-    "MARK": lambda m, a: m.mark(),
-    "POP": lambda m, a: m.stack.pop() if m.stack else m.pop_mark(),
-    "POP_MARK": lambda m, a: m.pop_mark(),
-    "DUP": lambda m, a: m.push(m.stack[-1]),
-    "PUT BINPUT LONG_BINPUT": lambda m, a: m.remember(a),
-    "MEMOIZE": lambda m, a: m.remember(len(m.memo)),
-    "GET BINGET LONG_BINGET": lambda m, a: m.push(m.memo[a]),
-    "EMPTY_LIST EMPTY_SET": lambda m, a: m.push([]),
-    "LIST FROZENSET": lambda m, a: m.push(m.pop_mark()),
-    "APPEND": lambda m, a: m.extend(m.pop(1)),
-    "APPENDS ADDITEMS": lambda m, a: m.extend(m.pop_mark()),
-    "EMPTY_DICT": lambda m, a: m.push({}),
-    "DICT": lambda m, a: m.push_dict(m.pop_mark()),
-    "SETITEM": lambda m, a: m.fill(m.pop(2)),
-    "SETITEMS": lambda m, a: m.fill(m.pop_mark()),
-    "EMPTY_TUPLE": lambda m, a: m.push(()),
-    "TUPLE": lambda m, a: m.push(tuple(m.pop_mark())),
-    "TUPLE1": lambda m, a: m.push(m.pop(1)),
-    "TUPLE2": lambda m, a: m.push(m.pop(2)),
-    "TUPLE3": lambda m, a: m.push(m.pop(3)),
-    "GLOBAL": lambda m, a: m.push(m.name(*a.split(" ", 1))),
-    "STACK_GLOBAL": lambda m, a: m.push(m.name(*m.pop(2))),
-    "PERSID": lambda m, a: m.push(Record("persistent", (a,))),
-    "BINPERSID": lambda m, a: m.push(Record("persistent", m.pop(1))),
-    "REDUCE NEWOBJ": lambda m, a: m.call(*m.pop(2)),
-    "NEWOBJ_EX": lambda m, a: m.call(*m.pop(3)[:2]),
-    "OBJ": lambda m, a: m.call(m.stack.pop(0), tuple(m.pop_mark())),
-    "INST": lambda m, a: m.call(m.name(*a.split(" ", 1)), tuple(m.pop_mark())),
-    "BUILD": lambda m, a: m.build(m.stack.pop()),
-}.items() for name in names.split()}
-
-
-def unpickle_bytes(data: bytes, path, limit: int = LIMIT) -> Any:
-    """`unpickle` of bytes in memory; its `Blob`s count from the first of them."""
-    return unpickle(Window(io.BytesIO(data), 0, len(data), path), limit)
+    # Python's table, less what calls or imports by itself and what takes memory on trust; sets are lists.
+    dispatch = {code: does for code, does in PYTHON.items() if bytes([code]) not in (
+        pickle.INST, pickle.OBJ, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.BYTEARRAY8, pickle.NEXT_BUFFER,
+        pickle.READONLY_BUFFER)} | {code[0]: does for code, does in {
+            pickle.EMPTY_SET: PYTHON[pickle.EMPTY_LIST[0]], pickle.FROZENSET: PYTHON[pickle.LIST[0]],
+            pickle.ADDITEMS: PYTHON[pickle.APPENDS[0]], pickle.DICT: new_dict, pickle.SETITEM: set_item,
+            pickle.SETITEMS: set_items, pickle.REDUCE: call, pickle.NEWOBJ: call,
+            pickle.NEWOBJ_EX: lambda self: (self.stack.pop(), self.call()), pickle.BUILD: set_state,
+            pickle.BINBYTES: lambda self: self.long_bytes("<I"),
+            pickle.BINBYTES8: lambda self: self.long_bytes("<Q")}.items()}

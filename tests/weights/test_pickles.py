@@ -16,7 +16,7 @@ import torch
 from sketchgan.nets.stylegan2 import Generator
 from sketchgan.weights import checkpoints
 from sketchgan.weights.checkpoints import CheckpointError, load_generator
-from sketchgan.weights.pickles import Blob, Record, unpickle_bytes
+from sketchgan.weights.pickles import Record, Unpickler, Window
 from tests import nvidia_files
 
 SENTINEL = "executed-by-a-checkpoint"
@@ -247,15 +247,20 @@ def test_folders_links_and_devices(tmp_path):
             load_generator(tmp_path / name)
 
 
+def unpickled(data: bytes):
+    return Unpickler(Window(io.BytesIO(data), 0, len(data), "here")).load()
+
+
 def test_values_of_every_protocol():
     value = {"a": [1, -2, 2 ** 70, 2.5, None, True, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)], "é": {"b": OrderedDict(c=1)}}
     for protocol in range(6):
-        assert unpickle_bytes(pickle.dumps(value, protocol), "here") == value
+        assert unpickled(pickle.dumps(value, protocol)) == value
 
 
-def test_calls_stay_descriptions():
-    data = pickle.dumps(Call(complex, 1, 2, state={"x": b"four"}), 4)
-    read = unpickle_bytes(data, "here")
+def test_calls_stay_descriptions_and_long_bytes_in_the_file():
+    data = pickle.dumps(Call(complex, 1, 2, state={"x": b"four", "long": b"7" * 10 ** 6}), 4)
+    read = unpickled(data)
     assert type(read) is Record and read.name == "builtins.complex" and read.args == (1, 2)
-    blob = read.state["x"]
-    assert type(blob) is Blob and data[blob.start:blob.start + blob.length] == b"four"
+    assert read.state["x"] == b"four"
+    long = read.state["long"]
+    assert type(long) is Window and data[long.position:long.end] == b"7" * 10 ** 6
