@@ -2,9 +2,9 @@
 from .. import lazily
 
 __all__, __getattr__, __dir__ = lazily(__name__, {
-    "atomic": "lock write_atomically",
-    "places": "data_folder sketches_folder weights_folder",
-    "hub": "cache_folder fetch find_data",
+    "atomic": "FolderInUse locked write_atomically",
+    "places": "cache_folder data_folder sketches_folder weights_folder",
+    "hub": "fetch find_data",
     "downloads": "DownloadError download",
     "archives": "ArchiveError open_zip unpack",
 })

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..files.hub import cache_folder
+from ..files.places import cache_folder
 from ..world import animals, churches, raytrace, scenes
 from . import preparation
 
