@@ -3,6 +3,7 @@ from .. import lazily
 
 __all__, __getattr__, __dir__ = lazily(__name__, {
     "atomic": "FolderInUse locked write_atomically",
+    "readers": "reading",
     "places": "cache_folder data_folder sketches_folder weights_folder",
     "hub": "fetch find_data",
     "downloads": "DownloadError download",
