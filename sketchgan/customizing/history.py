@@ -11,13 +11,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..files.atomic import write_atomically
 from ..nets.stylegan2 import Generator
-from ..weights import checkpoints
-from ..weights.checkpoints import CheckpointError, content_hash, write_safetensors
+from ..weights import CheckpointError, content_hash, read_tensors, rebuild
+from ..weights.checkpoints import MAPPING, write_safetensors
 
 INDEX = "history.json"
 
@@ -100,7 +99,7 @@ class History:
         if self.snapshots and self.snapshots[-1].seconds >= seconds:
             return
         state = {name: value.detach().cpu().clone() for name, value in G.state_dict().items()
-                 if name.startswith(checkpoints.MAPPING) or name in trained}
+                 if name.startswith(MAPPING) or name in trained}
         snapshot = Snapshot(iteration, seconds, state)
         if self.folder is not None:
             tensors = {f"delta.{name}": value for name, value in state.items()}
@@ -145,13 +144,7 @@ class History:
 
     def generator(self, snapshot: Snapshot) -> Generator:
         """The whole generator of a snapshot, in evaluation mode; it shares nothing with any other."""
-        device = next(self.base.parameters()).device
-        state = {**self.base.state_dict(), **snapshot.state}
-        state = {name: value.detach().to(device, copy=True) for name, value in state.items()}
-        with torch.device("meta"):                          # draws no random numbers: the run has its own
-            G = Generator(**self.base.config | {"w_shift": any("w_shift" in name for name in state)})
-        G.load_state_dict(state, assign=True)
-        return G.eval()
+        return rebuild(self.base, snapshot.state)
 
     # ---- the folder
 
@@ -187,7 +180,7 @@ class History:
             self.every = float(index["every"])
             for path in self._files():
                 with contextlib.suppress(CheckpointError, KeyError):
-                    tensors, about = checkpoints.read_tensors(path)
+                    tensors, about = read_tensors(path)
                     state = {name.removeprefix("delta."): value for name, value in tensors.items()}
                     self.snapshots.append(Snapshot(about["iteration"], about["seconds"], state))
             self.chosen = next((s for s in self.snapshots if s.seconds == index["chosen"]), None)

@@ -17,7 +17,6 @@ come for a while.
 `customize` looks by itself; `CustomizeConfig(stopping=None)` trains to the end without, as published.
 """
 
-import copy
 import dataclasses
 from collections.abc import Callable, Collection
 
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from ..drawing.chamfer import chamfer
 from ..measure.metrics import color_spread
 from ..nets.sampling import sample
+from ..weights import rebuild
 from .state import frozen_sketcher
 
 
@@ -140,9 +140,7 @@ class Watch:
 
     def generator(self, weights: dict[str, Tensor]) -> nn.Module:
         """The original with these weights; it shares nothing with any other."""
-        G = copy.deepcopy(self.G)
-        G.load_state_dict(weights, strict=False)
-        return G
+        return rebuild(self.G, weights)
 
     def begin(self, G: nn.Module) -> None:
         """G as it is before training, such as after a warm start, is a candidate too; looked at with the first look."""

@@ -90,15 +90,13 @@ def rebuild(base: Generator, weights: Mapping[str, Tensor], path: str | os.PathL
 
     Args:
         base: the generator that the weights were trained from.
-        weights: by name; if any is of the mapping network, all of it is taken from here (a W-shift may be new).
+        weights: those that differ, by name; a W-shift may be new.
         path: where they are from, for messages.
     Raises:
         CheckpointError: if they do not belong to such a generator.
     """
-    whole = any(key.startswith(MAPPING) for key in weights)
-    state = {key: value for key, value in base.state_dict().items() if not (whole and key.startswith(MAPPING))}
     device = next(base.parameters()).device
-    state = {key: value.detach().to(device, copy=True) for key, value in (state | dict(weights)).items()}
+    state = {key: value.detach().to(device, copy=True) for key, value in (base.state_dict() | dict(weights)).items()}
     return infer(Generator, state, {"conv_clamp": base.conv_clamp}, path)
 
 
