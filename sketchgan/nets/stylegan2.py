@@ -386,7 +386,7 @@ def minibatch_stddev(x: Tensor, max_group: int = 4) -> Tensor:
         `[N, C + 1, H, W]`.  Karras et al. 2018, "Progressive Growing of GANs", section 3.
     """
     n, c, h, w = x.shape
-    group = max(g for g in range(1, max_group + 1) if n % g == 0)
+    group = max(g for g in range(1, min(n, max_group) + 1) if n % g == 0)
     y = x.float().reshape(group, n // group, c, h, w)  # [GMCHW]: sample g * M + m belongs to set m
     std = (y.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # [M]
     std = std.repeat(group).reshape(n, 1, 1, 1).expand(n, 1, h, w).to(x.dtype)

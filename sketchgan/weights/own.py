@@ -4,6 +4,7 @@ import os
 import torch
 from torch import nn
 
+from ..files.readers import reading
 from ..nets.embedding import SketchEmbedding
 from ..nets.features import Features
 from ..nets.judge import Judge
@@ -19,16 +20,19 @@ def load_own(cls: type[nn.Module], path: str | os.PathLike, remedy: str, device:
         FileNotFoundError: if there is no such file.
         CheckpointError: if it is damaged or holds something else; the message ends with `remedy`.
     """
-    tensors, metadata = read_tensors(path)
-    kind, config = cls.__name__.lower(), metadata.get("config", {})
-    if type(config) is not dict or type(config.get(kind)) is not dict:
-        raise CheckpointError(f"{path} holds no {kind} (it holds {', '.join(config) or 'no network of ours'}). {remedy}")
-    # A network cannot have more layers, heads or channels than the file has numbers.
-    numbers = sum(tensor.numel() for tensor in tensors.values())
-    if max(_integers(config[kind]), default=0) > numbers:
-        raise CheckpointError(f"{path} describes a {kind} of sizes that its {numbers:,} numbers cannot fill "
-                              f"({str(config[kind])[:100]}); it is damaged or made to deceive. {remedy}")
-    return build(cls, config[kind], tensors, path).to(device)
+    kind = cls.__name__.lower()
+    with reading(path, CheckpointError, remedy):
+        tensors, metadata = read_tensors(path)
+        configs = metadata["config"] if type(metadata.get("config")) is dict else {}
+        if type(configs.get(kind)) is not dict:
+            raise CheckpointError(f"{path} holds no {kind} (it holds {', '.join(configs) or 'no network of ours'}). {remedy}")
+        # A network has no more layers, heads or channels than the file has numbers.
+        numbers = sum(tensor.numel() for tensor in tensors.values())
+        if max(_integers(configs[kind]), default=0) > numbers:
+            raise CheckpointError(f"{path} describes a {kind} of sizes that its {numbers:,} numbers cannot fill "
+                                  f"({str(configs[kind])[:100]}); it is damaged or made to deceive. {remedy}")
+        network = build(cls, configs[kind], tensors, path)
+    return network.to(device)
 
 
 def _integers(item) -> list[int]:

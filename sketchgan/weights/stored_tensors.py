@@ -100,16 +100,16 @@ def read_all(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, Tenso
 
     Raises:
         CheckpointError: if they are together larger than the file (many names for the same numbers, so that a small
-            file fills the memory), if one is empty, or if a value is NaN or infinite.
+            file fills the memory), if one is longer than the file, or if a value is NaN or infinite.
     """
     size, wanted = path.stat().st_size, sum(tensor.nbytes for tensor in tensors.values())
     if wanted > size:
         raise CheckpointError(f"{path} has {size:,} bytes and describes tensors of {wanted:,}; it is made to exhaust the "
                               f"memory, and was not read")
     # The sizes of networks are taken from shapes, and a shape without numbers costs nothing to claim.
-    for key in [key for key, tensor in tensors.items() if not math.prod(tensor.shape)][:1]:
-        raise CheckpointError(f"{path} has {key[:60]} of shape {list(tensors[key].shape)}, without a number in it, and no "
-                              f"network here has such a tensor: it is damaged or made to deceive")
+    for key in [key for key, tensor in tensors.items() if max(tensor.shape, default=0) > size]:
+        raise CheckpointError(f"{path} has {size:,} bytes and describes {key[:60]} as of shape {list(tensors[key].shape)}; "
+                              f"it is damaged or made to deceive")
     storages, read = {}, {}
     for key, tensor in tensors.items():
         value = tensor.read(storages).contiguous()
