@@ -42,7 +42,7 @@ def fresh_pad(notebook):
 def test_sketch_pad(jupyterlab, open_notebook):
     write_notebook(jupyterlab, 'pad.ipynb', CELLS)
     notebook = open_notebook('pad.ipynb')
-    for part in (latency_of_strokes, mouse_and_strip, keys, narrow_windows_and_themes):
+    for part in (latency_of_strokes, mouse_and_strip, keys, narrow_windows_and_themes, a_page_that_is_reloaded):
         fresh_pad(notebook)
         part(notebook)
 
@@ -143,6 +143,21 @@ def narrow_windows_and_themes(notebook):
                 .filter(e => e.offsetParent && e.getBoundingClientRect().right > out.right + 1).map(e => e.outerHTML.slice(0, 80)); }''')
         assert not too_wide, f'cut off at 900 px: {too_wide}'
         notebook.screenshot(f'pad-2-900px-{theme.lower()}')
+
+
+def a_page_that_is_reloaded(notebook):
+    """The drawing is there again, and the pen writes visibly."""
+    notebook.stroke(LINE)
+    strokes(notebook, [1])
+    wait_for_ink(notebook, lambda dark: dark > 800)
+    line = ink(notebook)
+    notebook.reload()
+    notebook.page.wait_for_selector('.jp-OutputArea canvas')
+    wait_for_ink(notebook, lambda dark: dark == line)
+    notebook.stroke(CROSSING)
+    strokes(notebook, [2])
+    wait_for_ink(notebook, lambda dark: dark > 1.4 * line)
+    notebook.screenshot('pad-3-reloaded')
 
 
 def latency_of_strokes(notebook):
