@@ -326,9 +326,3 @@ def same(a, b) -> bool:
     if isinstance(a, Tensor):
         return a.shape == b.shape and torch.equal(a.cpu(), b.cpu())
     return a == b
-
-
-if __name__ == "__main__":
-    from .command import main
-
-    main()

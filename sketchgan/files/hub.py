@@ -256,7 +256,3 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(f"sketchgan.hub {args.command}: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; what has arrived stays, and the same command goes on from there") from None
-
-
-if __name__ == "__main__":
-    main()

@@ -294,7 +294,3 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(f"sketchgan.preparation: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on from there") from None
-
-
-if __name__ == "__main__":
-    main()

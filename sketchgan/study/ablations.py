@@ -326,7 +326,3 @@ def main(argv: list[str] | None = None) -> None:
                 except (FileNotFoundError, NonFiniteLoss, ValueError) as error:
                     print(f"{job}: not run. {error}", flush=True)
     table.publish(args.csv, [row.name for row in ROWS], list(tasks), budget.iterations)
-
-
-if __name__ == "__main__":
-    main()
