@@ -12,13 +12,27 @@ from pathlib import Path
 
 import torch
 
-from ..drawing import Drawing, SketchError, load_sketches, rasterize, read_strokes, sketch_names, write_document
+from ..drawing import Drawing, SketchError, rasterize, read_strokes, sketch_names, write_document
 from ..drawing.sketches import IMAGE_SUFFIXES
 from ..drawing.strokes import FRAME, PEN
 from ..files.atomic import write_atomically
 from .easel import Easel
 from .nearness import Nearness
-from .parts import COUNTLESS, LOCK, Message, Picture, button, folded, row, sketch_png, somebody_is_there, uploader, w
+from .parts import (
+    BUSY,
+    COUNTLESS,
+    LOCK,
+    Message,
+    Picture,
+    answered,
+    button,
+    folded,
+    row,
+    sketch_png,
+    somebody_is_there,
+    uploader,
+    w,
+)
 from .underlay import TracingPaper
 
 HINT = """<details style="line-height: 1.4"><summary>Draw in the frame with the mouse, a pen or a finger. Keys ...</summary>
@@ -108,7 +122,7 @@ class SketchPad(w.VBox):
         more = folded("Trace a photo, or keep sketches in files", COUNTLESS, self.tracing, files)
         near = [self.nearness] if self.nearness is not None else []
         super().__init__([w.HTML(HINT), w.HBox([paper, beside], layout=w.Layout(flex_flow="row wrap", grid_gap="4px 8px")),
-                          *near, self.status, more], layout=w.Layout(max_width="800px"))
+                          *near, self.status, BUSY, more], layout=w.Layout(max_width="800px"))
 
     # ---- what programs use
 
@@ -135,8 +149,9 @@ class SketchPad(w.VBox):
             self._gone_on, self.ready_button.layout.display = False, None
             self.canvas.send({"do": "focus"})               # and the page stands here
             self.status.say("Draw what your GAN shall paint, then press Go on")
-            while not self._gone_on:
-                await asyncio.sleep(0.2)
+            with answered():
+                while not self._gone_on:
+                    await asyncio.sleep(0.2)
             self.ready_button.layout.display = "none"
         elif not self.drawing.drawn:
             self.load(self.examples)
@@ -197,6 +212,7 @@ class SketchPad(w.VBox):
     def underlay(self, image):
         """Shows a picture faintly below the paper, to be traced; None takes it away. See `TracingPaper.lay`."""
         self.tracing.lay(image)
+        self._show()
 
     def trace(self):
         """Adds F's contour of the picture below to the sketch in hand, as strokes to draw on and erase."""

@@ -24,6 +24,25 @@ LOCK = threading.RLock()
 Canvas, hold_canvas = ipycanvas.Canvas, ipycanvas.hold_canvas
 
 BORDER = "1px solid var(--jp-border-color1, #888)"          # follows JupyterLab's theme, light or dark
+WIDE = "calc(100% - 4px)"                                   # all of the width: widgets have a margin of 2 px beside it
+
+# A kernel answers no button while it runs a cell, which looks as if all were dead: JupyterLab's sign of a busy kernel
+# brings a line that says so, after two seconds. Several views show this one widget.
+_BUSY_TEXT = """<style>@keyframes sketchgan-late { to { visibility: visible } }
+.sketchgan-busy { display: none; visibility: hidden; animation: sketchgan-late 0s 2s forwards; color: #d98200 }
+.jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="busy"]) .sketchgan-busy { display: block }</style>
+<div class="sketchgan-busy">A cell is running. Buttons and strokes are answered when it has ended.</div>"""
+BUSY = w.HTML(_BUSY_TEXT, layout=w.Layout(margin="0"))
+
+
+@contextmanager
+def answered():
+    """For a cell that waits and leaves widgets alive: no line says that they are not."""
+    BUSY.value = ""
+    try:
+        yield
+    finally:
+        BUSY.value = _BUSY_TEXT
 
 
 class Paper(Canvas):

@@ -14,10 +14,12 @@ class HistorySlider(w.HBox):
 
     def __init__(self, history, show, lock):
         self.history, self.show, self.lock, self.looked, self._placing = history, show, lock, None, False
-        self.scrub = w.IntSlider(0, 0, 0, description="history", readout=False, layout=w.Layout(flex="1 1 300px"),
+        self._taken = None                                  # the snapshot that was last given to a program
+        self.scrub = w.IntSlider(0, 0, 0, description="history", readout=False, layout=w.Layout(flex="1 1 200px"),
+                                 style={"description_width": "auto"},
                                  tooltip="Go back to earlier states of this training; the right end is now")
         self.use_button = button("Use this one", "Make the state that is shown the result", self.use)
-        # A slider that grows under the hand is hard to bring to its end, and the browser's End key goes to where it was at first.
+        # A slider that grows under the hand is hard to bring to its end; the browser's End key goes to where it was first.
         self.now_button = button("Now", "Back to the newest state, and follow it", self.now)
         self.choice = w.HTML()
         self.scrub.observe(self._moved, "value")
@@ -41,7 +43,20 @@ class HistorySlider(w.HBox):
             self.scrub.value = at
             self._placing = False
             chosen = self.history.chosen
-            self.choice.value = f"the result is <b>{moment(chosen)}</b>" if chosen else "the result is the newest state"
+            result = f"the result is <b>{moment(chosen)}</b>" if chosen else "the result is the newest state"
+            if self._taken not in (None, self._present()):
+                result += (f"; what stands below was made with {moment(self._taken)}: <b>run the next cell and those "
+                           "below it again</b> (menu Run, Run Selected Cell and All Below)")
+            self.choice.value = result
+
+    def _present(self):
+        snapshots = self.history.snapshots
+        return self.history.chosen or (snapshots[-1] if snapshots else None)
+
+    def taken(self):
+        """Notes that a program has the result as it is now: another one, chosen later, is news to it."""
+        self._taken = self._present()
+        self.place()
 
     def now(self):
         """Goes to the right end, and stays there while the history grows."""
