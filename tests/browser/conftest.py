@@ -138,6 +138,16 @@ class NotebookPage:
                                     [first, last])
         assert not errors, re.sub(r'\x1b\[[\d;]*m', '', errors[0])
 
+    def run_all(self):
+        """Run > Run All Cells, as a newcomer does; does not wait for the end."""
+        self.page.evaluate(f"""async () => {{ {self.READY} app.commands.execute('notebook:run-all-cells'); }}""")
+
+    def in_sight(self, selector: str) -> bool:
+        """Whether the last element of this kind lies whole in what the window shows of the notebook."""
+        return self.page.locator(selector).last.evaluate('''e => { const box = e.getBoundingClientRect();
+            const pane = e.closest('.jp-WindowedPanel-outer, .jp-Notebook').getBoundingClientRect();
+            return box.top >= pane.top - 1 && box.bottom <= Math.min(pane.bottom, innerHeight) + 1; }''')
+
     def begin(self, cell: int):
         """Starts a cell and does not wait for its end."""
         self.page.evaluate(f'''async at => {{ {self.READY}
@@ -208,7 +218,7 @@ def open_browser(chromium: str, width: int = 1280, height: int = 1100):
         browser = playwright.chromium.launch(executable_path=chromium, args=[
             '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
             '--disable-background-networking', '--disable-component-update'])
-        page = browser.new_page(viewport={'width': width, 'height': height})
+        page = browser.new_page(viewport={'width': width, 'height': height}, has_touch=True)
         page.set_default_timeout(PATIENCE * SECONDS)
         page.route(re.compile(r'https?://(?!127\.0\.0\.1)'), lambda route: route.abort())
         yield page

@@ -45,19 +45,18 @@ def status(notebook, text, seconds=240):
 
 
 def draw_the_first_two(notebook):
-    """Each stroke of the mouse arrives as one stroke in Python and as ink in both views of the pad."""
+    """Each stroke of the mouse arrives as one stroke in Python and as ink on the canvas."""
     for count, points in enumerate([BACK, *LEGS, HEAD], start=1):
-        notebook.stroke(points, canvas=1)
+        notebook.stroke(points, canvas=0)
         notebook.wait_until(f'sum(map(len, pad.drawing.sketches)) == {count}', seconds=60)
     x, y = map(float, notebook.python('print(*pad.drawing.strokes[0]["points"][0])').split())
     assert abs(x / 256 - BACK[0][0]) < 0.03 and abs(y / 256 - BACK[0][1]) < 0.03, 'the stroke is not where it was drawn'
     expected = int(notebook.python('from sketchgan.drawing.sketches import rasterize\n'
                                    'print(int((rasterize(pad.drawing.strokes, pad.canvas.width, 256) < 0).sum()))'))
-    for canvas in range(2):
-        ink = notebook.page.locator('.jp-OutputArea canvas').nth(canvas).evaluate(INK)
-        assert abs(ink - expected) < 0.1 * expected, f'{ink} dark pixels on canvas {canvas}, {expected} were drawn'
+    ink = notebook.page.locator('.jp-OutputArea canvas').first.evaluate(INK)
+    assert abs(ink - expected) < 0.1 * expected, f'{ink} dark pixels on the canvas, {expected} were drawn'
     notebook.press('New sketch')
-    notebook.stroke(BACK, canvas=1)
+    notebook.stroke(BACK, canvas=0)
     notebook.wait_until('[len(s) for s in pad.drawing.sketches] == [4, 1]', seconds=60)
 
 
@@ -124,16 +123,17 @@ def latencies(notebook, times) -> dict[str, float]:
 
 def test_draw_train_steer_stop(open_notebook):
     notebook = open_notebook('00_quickstart.ipynb')
-    live, explorer = notebook.cell('LiveTraining('), notebook.cell('SampleExplorer(')
-    notebook.run(0, live + 1, seconds=400)
+    ready, live, explorer = (notebook.cell(text) for text in ('pad.ready(', 'LiveTraining(', 'SampleExplorer('))
+    notebook.run(0, ready, seconds=400)
     draw_the_first_two(notebook)
     notebook.screenshot('quickstart-1-drawn')
+    notebook.run(ready, live + 1, seconds=400)                  # there are drawings: nobody is waited for
 
     # A cell that waits for the end must leave pad and buttons alive, or nobody could draw after "Run all". Kernels from
     # before that was possible run it when all is over.
     notebook.python(WATCH)
     waiting = notebook.cell('live.finished(')
-    waits = notebook.python('from sketchgan.widgets import live; print(live.widgets_live_while_awaiting())') == 'True'
+    waits = notebook.python('from sketchgan.widgets.parts import *; print(somebody_is_there())') == 'True'
     if waits:
         notebook.begin(waiting)
         status(notebook, 'press Start')
@@ -176,3 +176,59 @@ def test_draw_train_steer_stop(open_notebook):
     notebook.run(explorer, explorer + 1, seconds=120)
     notebook.page.locator('.widget-html', has_text='with the style of sample').scroll_into_view_if_needed()
     notebook.screenshot('quickstart-5-explorer-dark')
+
+
+def errors(notebook) -> list[str]:
+    """Tracebacks on the page."""
+    return notebook.page.locator('[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts()
+
+
+def test_restart_and_run_all(open_notebook):
+    """The drawings outlive the kernel. Run all stands at the blank pad, then at Start; nothing trains before it is pressed."""
+    notebook = open_notebook('00_quickstart.ipynb')
+    page, pad, ready = notebook.page, notebook.cell('SketchPad('), notebook.cell('pad.ready(')
+    page.set_viewport_size({'width': 900, 'height': 900})
+    notebook.restart()
+    notebook.run(0, pad + 1, seconds=400)
+    page.wait_for_selector('.jp-OutputArea canvas')
+    if not notebook.python('print(len(pad.drawing.drawn))') == '0':         # another test has drawn before
+        status(notebook, 'your sketches of last time')
+    notebook.python('pad.load("horse_with_rider")')
+    notebook.restart()
+    notebook.run(0, pad + 1, seconds=400)
+    status(notebook, 'your sketches of last time')
+    assert int(notebook.python('print(len(pad.drawing.drawn))')) >= 5
+    page.locator('.jp-OutputArea canvas').scroll_into_view_if_needed()
+    notebook.screenshot('run-all-1-restored')
+    notebook.python('while pad.drawing.drawn: pad.change("delete")')
+
+    notebook.restart()
+    notebook.run_all()
+    status(notebook, 'then press Go on', seconds=400)
+    page.wait_for_function('document.activeElement.tagName === "CANVAS"')
+    assert notebook.in_sight('.jp-OutputArea canvas')
+    notebook.screenshot('run-all-2-pad')
+    notebook.press('Use example drawings')
+    page.wait_for_function('document.activeElement.innerText === "Start"', timeout=400_000)
+    time.sleep(3)
+    status(notebook, 'ready: press Start')                      # nothing begins by itself
+    page.locator('.jp-OutputArea canvas').last.scroll_into_view_if_needed()
+    notebook.screenshot('run-all-3-start')
+    start, stop = (page.locator('button.jupyter-button', has_text=re.compile(f'^{name}$')) for name in ('Start', 'Stop'))
+    start.click()
+    status(notebook, 'ranking|screening|learning')
+    assert start.is_disabled() and not stop.is_disabled()
+    stop.click()
+    status(notebook, 'before there was a result|iteration')
+    page.wait_for_timeout(1000)
+    assert not errors(notebook), 'Stop during the search is no error'
+    start.click()
+    notebook.wait_idle(600)                                     # the training, and all the cells below
+    assert not errors(notebook)
+    look_back(notebook)
+    page.get_by_text('run the next cell').wait_for()
+    notebook.screenshot('run-all-4-another-moment')
+    wide = page.evaluate('''() => [...document.querySelectorAll('.jp-OutputArea-output, .jp-OutputArea-output *')]
+        .filter(e => e.scrollWidth > e.clientWidth + 1 && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX))
+        .map(e => e.className)''')
+    assert not wide, f'a horizontal scrollbar: {wide}'
