@@ -49,8 +49,8 @@ class Easel(w.VBox):
 
     def _make_tools(self):
         narrow = {"description_width": "auto"}
-        self.tool = w.RadioButtons(options=["pen", "eraser"], orientation="horizontal", description="tool", style=narrow,
-                                   tooltip="The pen draws, the eraser cuts what it touches out of the strokes (P, E)",
+        self.tool = w.RadioButtons(options=["pen", "eraser"], orientation="horizontal", description="tool",
+                                   style=narrow, tooltip="The pen draws, the eraser cuts what it touches (P, E)",
                                    layout=w.Layout(**_ROW))
         self.pen = w.BoundedIntText(self._widths["pen"], 2, 48, description="width", style=narrow,
                                     tooltip="Width of the tool, in 1/256 of the frame ([ and ])",

@@ -32,13 +32,13 @@ class LiveTraining(w.VBox):
         live.result         the customised generator, a copy: the newest state, or the one chosen in the history
 
     G, D, F, sketches, images, config: as for `customize`. pad: a SketchPad; what is drawn on it goes before `sketches`,
-    and each change reaches the training while it runs. minutes: of work, after which it stops, but never in the warm
-    start, half of which would be worth nothing; None trains config.iterations. checkpoint: a file to go on from. A cell
-    that is run again finds its training there, running or ended; a new kernel goes on from the file; fresh (True, False,
-    None): see `open_session`. judge, predicate: shows the share of samples that the judge finds so. mode: 'thread'
-    trains in the background, so that buttons and other cells stay alive; 'cell' trains inside the cell and stops at an
-    interrupt, for Colab, which shows nothing from threads; 'auto' chooses. samples: how many are shown; of six times as
-    many they are an even row without the third that is nearest to the sketches already, in which little could be seen.
+    and each change reaches the training while it runs. minutes: of training, after the warm start; None trains
+    config.iterations. checkpoint: a file to go on from. A cell that is run again finds its training there, running or
+    ended; a new kernel goes on from the file; fresh: see `open_session`. judge, predicate: shows the share of samples
+    that the judge finds so. mode: 'thread' trains in the background, so that buttons and other cells stay alive; 'cell'
+    trains inside the cell and stops at an interrupt, for Colab, which shows nothing from threads; 'auto' chooses.
+    samples: how many are shown: an even row of six times as many, without the third that is nearest to the sketches
+    already, in which little could be seen.
     """
 
     def __init__(self, G, D, F, sketches=None, images=None, config=None, minutes=None, checkpoint=None, fresh=None,
@@ -67,10 +67,11 @@ class LiveTraining(w.VBox):
     @torch.no_grad()
     def _spread(self, count):
         """z [count, z_dim] for the view: see `samples` above."""
-        G, session = self.session.networks[0], self.session
-        z = torch.randn(6 * count, G.z_dim, generator=torch.Generator().manual_seed(session.config.seed))
-        drawn = session.F.to(next(G.parameters()).device)(G(z.to(next(G.parameters()).device), noise_mode="const")).cpu()
-        far = chamfer(drawn, session.sketches.cpu(), G.resolution / 6).amin(1).sort(stable=True).indices[2 * count:]
+        session, G = self.session, self.session.networks[0]
+        self.z = z = torch.randn(6 * count, G.z_dim, generator=torch.Generator().manual_seed(session.config.seed))
+        images = self._sample(G)
+        apart = chamfer(session.F.to(images.device)(images).cpu(), session.sketches.cpu(), G.resolution / 6).amin(1)
+        far = apart.sort(stable=True).indices[2 * count:]
         return z[far[::4].sort().values]
 
     def _make_widgets(self):
@@ -82,9 +83,9 @@ class LiveTraining(w.VBox):
                                   lambda: self.stop(wait=False))
         self.outlines = w.ToggleButton(description="Outlines", tooltip="Show how F draws each sample, below it",
                                        layout=w.Layout(width="auto"))
-        self.bar = w.FloatProgress(value=0, min=0, max=1, description="progress", layout=w.Layout(width=WIDE),
+        self.bar = w.FloatProgress(value=0, min=0, max=1, description="progress", style={"description_width": "auto"},
                                    tooltip="Share of the work that is done, search and training together",
-                                   style={"description_width": "auto"})
+                                   layout=w.Layout(width=WIDE, height="18px"))
         self.status, self.trouble = w.HTML(), w.HTML()
         self.before, self.now = (w.Image(format="png", layout=w.Layout(width=WIDE)) for _ in range(2))
         self.caption = w.HTML(NOW)
@@ -96,8 +97,8 @@ class LiveTraining(w.VBox):
         self.augment = w.SelectionSlider(options=list(AUGMENTATIONS.items()), description="vary the sketch",
                                          continuous_update=False, style=wide,
                                          tooltip="How sketches are moved about, so that few are not learnt by heart")
-        self.curves = [w.Image(format="png", layout=w.Layout(display="none", width="calc(50% - 4px)", min_width="280px"))
-                       for _ in range(2)]
+        half = dict(display="none", width="calc(50% - 4px)", min_width="280px")
+        self.curves = [w.Image(format="png", layout=w.Layout(**half)) for _ in range(2)]
         self._show_terms()
         self.outlines.observe(lambda _: self._toggled(), "value")
         self.l_image.observe(lambda change: self._wish(l_image=change.new), "value")
@@ -198,7 +199,7 @@ class LiveTraining(w.VBox):
                 with self._curves.spend():
                     self._show_curves()
         except Exception as error:
-            self._complain("The view failed, training goes on", error, "Run the cell again for a new view.")
+            self._complain("The view failed, training goes on", error)
 
     def _show_step(self, step):
         session = self.session
@@ -213,7 +214,7 @@ class LiveTraining(w.VBox):
         try:
             self._show_state()
         except Exception as error:
-            self._complain("The view failed, the training is as it should be", error, "Run the cell again for a new view.")
+            self._complain("The view failed, the training is as it should be", error)
 
     # ---- the view
 
@@ -242,9 +243,10 @@ class LiveTraining(w.VBox):
     def _show_buttons(self):
         """Only what can be pressed looks so: Start is green while nothing runs, Stop red while something does."""
         running = self.running
-        for pressed, enabled, style in ((self.start_button, not running, "success"), (self.stop_button, running, "danger"),
-                                        (self.pause_button, running, "")):
-            pressed.disabled, pressed.button_style = not enabled, style if enabled else ""
+        looks = {self.start_button: (not running, "success"), self.stop_button: (running, "danger"),
+                 self.pause_button: (running, "")}
+        for made, (enabled, style) in looks.items():
+            made.disabled, made.button_style = not enabled, style if enabled else ""
         self.pause_button.description = "Go on" if running and self.controls.pause else "Pause"
 
     def _show_live(self, images, caption):
@@ -270,7 +272,7 @@ class LiveTraining(w.VBox):
 
     @torch.no_grad()
     def _sample(self, G):
-        """G's samples [N, 3, R, R] of the fixed z and of its own constant noise: no random number is drawn for the view."""
+        """G's samples [N, 3, R, R] of the fixed z and of its own constant noise: the view draws no random number."""
         return G(self.z.to(next(G.parameters()).device), noise_mode="const")
 
     def _show_curves(self):
@@ -294,16 +296,17 @@ class LiveTraining(w.VBox):
             parts.append(f"about {clock(session.left)} left")
         count, (_, distances) = len(session.sketches), session.history.measures.series("distance")
         if distances:
-            parts.append(f"<b>{distances[-1]:.2f} px</b> from the sketch{'es' * (count > 1)} ({distances[0]:.2f} before)")
+            parts.append(f"<b>{distances[-1]:.2f} px</b> from the sketches ({distances[0]:.2f} before)")
         if session.running:
             parts.append(f"{count} sketch{'es' * (count > 1)}")
         self.status.value = f'<span role="status">{" · ".join(parts)}</span>'
 
-    def _complain(self, what, message, advice, details=""):
+    def _complain(self, what, message, advice="Run the cell again for a new view.", details=""):
         """An error, what to do about it, and the rest of it folded away."""
         folded = f"<details><summary>details</summary><pre>{html.escape(details)}</pre></details>" if details else ""
-        self.trouble.value = (f'<div role="alert" style="border-left:4px solid #d1495b;padding:2px 10px;line-height:1.5">'
-                              f"<b>{html.escape(what)}.</b> {html.escape(str(message))}<br>{html.escape(advice)}{folded}</div>")
+        style = "border-left: 4px solid #d1495b; padding: 2px 10px; line-height: 1.5"
+        self.trouble.value = (f'<div role="alert" style="{style}"><b>{html.escape(what)}.</b> '
+                              f"{html.escape(str(message))}<br>{html.escape(advice)}{folded}</div>")
 
     # ---- the history and the knobs
 

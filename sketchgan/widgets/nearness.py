@@ -14,31 +14,32 @@ from ..nets import sample
 from .parts import Picture, row, w
 
 SAMPLES, SHOWN = 256, 3
-# Mean distance of the nearest three in shares of the side, colour, word, advice. Drawings of what a base paints come within
-# 1.0 to 1.7 px of 64; a star, another animal or a triangle stays 1.8 to 3.5 away, a small sketch in a corner 5.
-LEVELS = ((1.7 / 64, "#1a9641", "near", "this GAN paints such pictures, and can learn to paint nothing else"),
-          (2.6 / 64, "#d98200", "some way off", "the samples will come nearer, but perhaps not all the way"),
-          (9.0, "#d7191c", "far", "this GAN paints nothing like it: draw a whole outline of what it does paint"))
+# Mean distance of the nearest three in shares of the side, colour, word, advice. To drawings of what it paints, a base
+# comes within 1.0 to 1.7 px of 64; to a star, another animal or a triangle 1.8 to 3.5, to a small sketch in a corner 5.
+LEVELS = ((1.7 / 64, "#1a9641", "near", "this GAN paints such pictures"),
+          (2.6 / 64, "#d98200", "some way off", "it will come nearer, perhaps not all the way"),
+          (9.0, "#d7191c", "far", "this GAN paints nothing like it; draw a whole outline of what it paints"))
 
 
 class Nearness(w.VBox):
     """The samples of G that come nearest to the sketch in hand, a verdict in a colour, and the switch of the fit.
 
-    G, F: as for `SketchPad`. changed: called without arguments when the fit has changed. What G paints is looked up once,
-    on a thread: some seconds, in which one can draw already.
+    G, F: as for `SketchPad`. changed: called without arguments when the fit has changed. What G paints is looked up
+    once, on a thread: some seconds, in which one can draw already.
     """
 
     def __init__(self, G, F, changed):
-        self.G, self.F, self._changed = G, frozen_sketcher(F, batch_stats=False), changed   # no thread meets it half switched
+        self.G, self._changed = G, changed
+        self.F = frozen_sketcher(F, batch_stats=False)      # our own, so that no other thread meets it half switched
         self.usual = self._images = self._outlines = self._sketch = None
         self._lock, self._placed, self._due, self._works = threading.Lock(), threading.Event(), False, False
-        self.fit = w.Checkbox(True, description="fit: train with the blue one, moved to where this GAN paints",
+        self.fit = w.Checkbox(True, description="fit it to where this GAN paints (blue)",
                               tooltip="Move and scale a sketch that stands where this GAN does not paint", indent=False,
                               layout=w.Layout(width="auto"))
         self.fit.observe(lambda _: changed(), "value")
         self.pictures = [Picture(56) for _ in range(SHOWN)]
-        self.verdict = w.HTML(layout=w.Layout(flex="1 1 200px"))
-        super().__init__([row(*self.pictures, self.verdict), self.fit])
+        self.verdict = w.HTML()
+        super().__init__([row(*self.pictures, w.VBox([self.verdict, self.fit], layout=w.Layout(flex="1 1 220px")))])
 
     def fitted(self, strokes, wait=True):
         """The strokes where training gets them: themselves if they stand well, or if the fit is off.
@@ -102,6 +103,6 @@ class Nearness(w.VBox):
         for picture, i, distance in zip(self.pictures, order, distances):
             png = plotting.png(plotting.image_grid(self._images[i][None]))
             picture.show(png, f"a sample {distance:.1f} px from this sketch")
-        self.verdict.value = (f'<div role="status" style="border-left: 6px solid {colour}; padding-left: 6px; '
-                              f'line-height: 1.3"><b>{word}</b>: its nearest of {SAMPLES} samples are {away:.1f} px from '
-                              f'this sketch; {advice}</div>')
+        style = f"border-left: 6px solid {colour}; padding-left: 6px; line-height: 1.3"
+        self.verdict.value = (f'<div role="status" style="{style}"><b>{word}</b>: the nearest of {SAMPLES} samples are '
+                              f"{away:.1f} px away; {advice}</div>")

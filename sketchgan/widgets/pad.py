@@ -35,7 +35,7 @@ from .parts import (
 )
 from .underlay import TracingPaper
 
-HINT = """<details style="line-height: 1.4"><summary>Draw in the frame with the mouse, a pen or a finger. Keys ...</summary>
+HINT = """<details style="line-height: 1.4"><summary>Draw in the frame with mouse, pen or finger. Keys ...</summary>
 In the frame, <b>arrow keys</b> move the pen (with Shift: further), <b>space</b> puts it down and lifts it,
 <b>E</b> takes the eraser and <b>P</b> the pen, <b>[</b> and <b>]</b> change the width, <b>Ctrl+Z</b> undoes,
 <b>Ctrl+Y</b> redoes, <b>N</b> adds a sketch, <b>Page Up</b> and <b>Page Down</b> go through the sketches,
@@ -47,8 +47,8 @@ BUTTONS = (("clear", "Clear", "Remove all strokes of this sketch"),
            ("add", "New sketch", "Add a blank sketch (N)"),
            ("copy", "Copy", "Add a copy of this sketch"),
            ("mirror", "Mirror", "Exchange left and right of this sketch"),
-           ("left", "◀ Left", "Move this sketch one place to the left", "move", -1),
-           ("right", "Right ▶", "Move this sketch one place to the right", "move", 1),
+           ("left", "◀", "Move this sketch one place to the left", "move", -1),
+           ("right", "▶", "Move this sketch one place to the right", "move", 1),
            ("delete", "Delete", "Remove this sketch"))
 
 
@@ -59,7 +59,7 @@ class SketchPad(w.VBox):
     await pad.ready()    the same, once somebody has drawn and says so, or takes the examples
     pad.underlay(photo)  a faint picture below the paper to trace; pad.trace() draws F's contour of it as strokes
     pad.save("my.json")  pad.load("my.json", the name of a ready-made drawing, or a picture of a drawing)
-    pad.change("undo")   what the buttons do, by the names of `Drawing`: clear, undo, redo, add, copy, mirror, delete ...
+    pad.change("undo")   what the buttons do, by the names of `Drawing`: clear, undo, redo, add, copy, mirror ...
     pad.on_change(f)     calls f(pad) after each change
 
     start: what to load to begin with. size: side of the canvas on the screen in pixels. width: of the pen, in units of
@@ -70,10 +70,10 @@ class SketchPad(w.VBox):
     the button "Use example drawings". keep: a file that always holds what is drawn, and brings it back to a new kernel.
     """
 
-    def __init__(self, start=None, size=288, width=PEN, F=None, resolution=None, G=None, examples=None, keep=None):
+    def __init__(self, start=None, size=272, width=PEN, F=None, resolution=None, G=None, examples=None, keep=None):
         self.drawing, self.F, self.examples = Drawing(), F, examples
         self.resolution = resolution or (64 if G is None else G.resolution)
-        self.keep = Path(keep) if keep and somebody_is_there() else None        # a run that nobody watches is the same each time
+        self.keep = Path(keep) if keep and somebody_is_there() else None        # other runs are the same each time
         self._listeners, self._thumbnails, self._gone_on = [], [], False
         self._make_buttons()
         keys = {"ctrl+z": "undo", "ctrl+shift+z": "redo", "ctrl+y": "redo", "n": "add"}
@@ -94,7 +94,7 @@ class SketchPad(w.VBox):
     def _make_buttons(self):
         for name, label, tooltip, *action in BUTTONS:
             setattr(self, f"{name}_button", button(label, tooltip, functools.partial(self.change, *action or [name])))
-        self.ready_button = button("Go on", "Go on in the notebook with these sketches", lambda: self._go_on(), style="success")
+        self.ready_button = button("Go on", "Go on in the notebook with these sketches", self._go_on, style="success")
         self.examples_button = button("Use example drawings", "Take drawings that are ready, in place of your own",
                                       lambda: self._go_on(examples=True))
         self.status, self.strip = Message(), row()
@@ -110,19 +110,19 @@ class SketchPad(w.VBox):
 
     def _arrange(self, size):
         changes = row(self.undo_button, self.redo_button, self.clear_button)
-        pages = row(self.add_button, self.copy_button, self.mirror_button, self.left_button, self.right_button,
-                    self.delete_button)
-        self.next = row(self.ready_button, self.examples_button)
+        pages = row(self.add_button, self.copy_button, self.mirror_button, self.delete_button, self.left_button,
+                    self.right_button)
         if self.examples is None:
             self.examples_button.layout.display = "none"
         self.ready_button.layout.display = "none"
-        beside = w.VBox([self.strip, pages, changes, self.next], layout=w.Layout(flex="1 1 130px", min_width="130px"))
-        paper = w.VBox([self.easel], layout=w.Layout(width=f"{size + 6}px"))
+        beside = w.VBox([self.strip, pages], layout=w.Layout(flex="1 1 130px", min_width="130px"))
+        paper = w.VBox([self.easel, changes], layout=w.Layout(width=f"{size + 6}px"))
         files = row(self.file, self.save_button, self.load_button, self.upload)
         more = folded("Trace a photo, or keep sketches in files", COUNTLESS, self.tracing, files)
         near = [self.nearness] if self.nearness is not None else []
-        super().__init__([w.HTML(HINT), w.HBox([paper, beside], layout=w.Layout(flex_flow="row wrap", grid_gap="4px 8px")),
-                          *near, self.status, BUSY, more], layout=w.Layout(max_width="800px"))
+        go_on = row(self.ready_button, self.examples_button, self.status)
+        super().__init__([w.HTML(HINT), row(paper, beside, align_items="flex-start", grid_gap="4px 8px"), *near, go_on,
+                          BUSY, more], layout=w.Layout(max_width="800px"))
 
     # ---- what programs use
 
@@ -158,8 +158,9 @@ class SketchPad(w.VBox):
         return self.sketches()
 
     def _go_on(self, examples=False):
-        if examples:
-            self.load(self.examples)
+        if examples:                                        # in place of what is there, which Undo brings back
+            ready_made = [tuple(strokes) for strokes in read_strokes(self.examples)]
+            self._do(lambda: self.drawing.change(ready_made, 0))
         self._gone_on = bool(self.drawing.drawn)
         if not self._gone_on:
             self.status.say("The pad is blank: draw a sketch first, or take the example drawings")
@@ -192,7 +193,7 @@ class SketchPad(w.VBox):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             loaded = [tuple(strokes) for strokes in read_strokes(source)]
-        said = list(dict.fromkeys(str(warning.message).split(";")[0] for warning in said))     # the rest is for programs
+        said = list(dict.fromkeys(str(warning.message).split(";")[0] for warning in said))     # the rest: for programs
         with LOCK:
             new = [strokes for strokes in loaded if strokes not in self.drawing.drawn]
             if new:
@@ -295,8 +296,8 @@ class SketchPad(w.VBox):
     def _show_strip(self):
         while len(self._thumbnails) < len(self.drawing.sketches):
             i = len(self._thumbnails)
-            picture = Picture(56)
-            number = button(str(i + 1), f"Go on drawing sketch {i + 1}", lambda i=i: self.select(i), width="58px")
+            picture = Picture(44)
+            number = button(str(i + 1), f"Go on drawing sketch {i + 1}", lambda i=i: self.select(i), width="46px")
             self._thumbnails.append((w.VBox([picture, number]), picture, number, [None]))
         for i, strokes in enumerate(self.drawing.sketches):
             _, picture, number, shown = self._thumbnails[i]

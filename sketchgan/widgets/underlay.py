@@ -24,7 +24,8 @@ class TracingPaper(w.VBox):
 
     def __init__(self, pad):
         self.pad, self.picture, self.contour = pad, None, None
-        self.photo = uploader("Photo", "Lay a photo below the paper, to trace it", IMAGE_SUFFIXES, self._take, pad.status)
+        self.photo = uploader("Photo", "Lay a photo below the paper, to trace it", IMAGE_SUFFIXES, self._take,
+                              pad.status)
         self.button = button("Trace", "Draw F's contour of the picture below as strokes",
                              lambda: pad.status.guard(self.trace))
         self.drawn, self.sketched, self.caption = Picture(128), Picture(128), w.HTML("What F draws")
@@ -79,8 +80,8 @@ def square_picture(x):
     if isinstance(x, torch.Tensor):
         x = x[None] if x.ndim == 3 else x
         if x.ndim != 4 or len(x) != 1 or x.shape[1] not in (1, 3):
-            raise SketchError(f"one picture [3, R, R] or [1, 3, R, R] was wanted below the paper, not {tuple(x.shape)}; "
-                              "choose one of a batch: images[0]")
+            raise SketchError(f"one picture [3, R, R] or [1, 3, R, R] was wanted below the paper, not "
+                              f"{tuple(x.shape)}; choose one of a batch: images[0]")
         x = Image.fromarray(plotting.to_uint8(x)[0])
     elif isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.ndim in (2, 3):
         x = Image.fromarray(x)

@@ -28,8 +28,8 @@ OPTIONS = shlex.split(re.search(r'-m jupyter lab (.+)', (ROOT / 'Makefile').read
 
 
 class JupyterLab:
-    """The JupyterLab of `make lab` on a free port of this machine, with its settings and a copy of the project's folders
-    in a folder of ours."""
+    """The JupyterLab of `make lab` on a free port of this machine, with its settings and a copy of the project's
+    folders in a folder of ours."""
 
     def __init__(self, folder: Path, fast: bool = True):
         self.token, self.folder = secrets.token_hex(16), folder

@@ -77,7 +77,7 @@ def history_handle(notebook):
 
 
 def shows_now(notebook):
-    """Waits until the view says that it shows the present samples. (The kernel answers no question while a cell waits.)"""
+    """Waits until the view says that it shows the present samples. (The kernel answers no question meanwhile.)"""
     notebook.page.locator('.widget-html', has_text='now: the same z').last.wait_for()
 
 
@@ -94,7 +94,8 @@ def look_back(notebook):
     """The slider goes back to an earlier state, which becomes the result."""
     track = notebook.page.locator('.widget-slider', has_text='history').last.locator('.noUi-target')
     box = track.bounding_box()
-    track.click(position={'x': 0.4 * box['width'], 'y': 0.5 * box['height']})     # a mouse: Notebook 7 takes arrow keys for its own
+    # With the mouse: Notebook 7 takes arrow keys for its own.
+    track.click(position={'x': 0.4 * box['width'], 'y': 0.5 * box['height']})
     notebook.page.locator('.widget-html', has_text='then').last.wait_for()
     notebook.press('Use this one')
     notebook.page.locator('.widget-html', has_text='the result is iteration').last.wait_for()
@@ -116,9 +117,10 @@ def latencies(notebook, times) -> dict[str, float]:
     held = max(now for (_, a, *_), (now, b, *_) in zip(seen, seen[1:]) if a != b and now < times['go on'])
     changes = [at for (_, a, *_), (at, b, *_) in zip(seen, seen[1:]) if a != b]
     steps = [b - a for a, b in zip(changes, changes[1:]) if not a <= times['go on'] <= b]       # the pause is no step
-    return {'step': statistics.quantiles(steps, n=10)[-1],                 # the slow ones count: R1, a snapshot, a checkpoint
+    return {'step': statistics.quantiles(steps, n=10)[-1],      # the slow ones count: R1, a snapshot, a checkpoint
             'stroke': statistics.median(strokes), 'added': after(times['added'], lambda i, running, count: count == 3),
-            'pause': max(held - times['pause'], 0.0), 'stop': after(times['stop'], lambda i, running, count: not running)}
+            'pause': max(held - times['pause'], 0.0),
+            'stop': after(times['stop'], lambda i, running, count: not running)}
 
 
 def test_draw_train_steer_stop(open_notebook):
@@ -161,7 +163,7 @@ def test_draw_train_steer_stop(open_notebook):
     measured = latencies(notebook, times)
     # A stroke waits for nobody. What steers the training acts between two steps, so the step under way comes on top.
     limits = {'stroke': 0.3} | dict.fromkeys(('added', 'pause', 'stop'), 1.0 + measured['step'])
-    print(f"\na step of training takes up to {measured['step']:.2f} s (nine of ten); seconds from the hand to its effect:")
+    print(f"\na step of training takes up to {measured['step']:.2f} s (nine of ten); seconds from hand to effect:")
     for name, limit in limits.items():
         print(f"    {name:7} {measured[name]:6.2f}   (limit {limit:.2f})")
     late = [name for name in limits if measured[name] > limits[name]]
@@ -184,9 +186,9 @@ def errors(notebook) -> list[str]:
 
 
 def test_restart_and_run_all(open_notebook):
-    """The drawings outlive the kernel. Run all stands at the blank pad, then at Start; nothing trains before it is pressed."""
+    """Drawings outlive the kernel. Run all stands at the blank pad, then at Start, and trains when that is pressed."""
     notebook = open_notebook('00_quickstart.ipynb')
-    page, pad, ready = notebook.page, notebook.cell('SketchPad('), notebook.cell('pad.ready(')
+    page, pad = notebook.page, notebook.cell('SketchPad(')
     page.set_viewport_size({'width': 900, 'height': 900})
     notebook.restart()
     notebook.run(0, pad + 1, seconds=400)
@@ -214,7 +216,8 @@ def test_restart_and_run_all(open_notebook):
     status(notebook, 'ready: press Start')                      # nothing begins by itself
     page.locator('.jp-OutputArea canvas').last.scroll_into_view_if_needed()
     notebook.screenshot('run-all-3-start')
-    start, stop = (page.locator('button.jupyter-button', has_text=re.compile(f'^{name}$')) for name in ('Start', 'Stop'))
+    start, stop = (page.locator('button.jupyter-button', has_text=re.compile(f'^{name}$'))
+                   for name in ('Start', 'Stop'))
     start.click()
     status(notebook, 'ranking|screening|learning')
     assert start.is_disabled() and not stop.is_disabled()

@@ -18,7 +18,8 @@ from sketchgan.widgets.parts import painting
 @pytest.fixture
 def easel():
     drawing, pressed = Drawing(), []
-    made = Easel(drawing, 256, 5, lambda change: change(), {"ctrl+z": drawing.undo, "n": lambda: pressed.append("n")}, w.Button())
+    keys = {"ctrl+z": drawing.undo, "n": lambda: pressed.append("n")}
+    made = Easel(drawing, 256, 5, lambda change: change(), keys, w.Button())
     made.pressed = pressed
     return made
 

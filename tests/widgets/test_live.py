@@ -13,8 +13,7 @@ from PIL import Image
 
 pytest.importorskip("ipycanvas")
 
-from sketchgan.customizing import sessions
-from sketchgan.customizing import WarmStart
+from sketchgan.customizing import WarmStart, sessions
 from sketchgan.customizing.run import CustomizeConfig
 from sketchgan.drawing import chamfer, load_sketches, sketch_of
 from sketchgan.nets.photosketch import PhotoSketch
@@ -178,7 +177,8 @@ def test_cell_mode_trains_in_the_cell_and_stops_at_an_interrupt(monkeypatch):
     assert live.iteration == 3 and live.result is not None
     live, before = LiveTraining(*networks(), sketches(), config=quick(100_000)), signal.getsignal(signal.SIGINT)
     show = live._show_step
-    monkeypatch.setattr(live, "_show_step", lambda step: (show(step), live.iteration >= 3 and signal.raise_signal(signal.SIGINT)))
+    interrupt = lambda step: (show(step), live.iteration >= 3 and signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(live, "_show_step", interrupt)
     live.start()                                                         # the interrupt button is its Stop
     assert 3 <= live.iteration < 100 and "stopped" in live.status.value and live.result is not None
     assert signal.getsignal(signal.SIGINT) is before
@@ -257,7 +257,8 @@ def test_knobs_act_through_the_controls(tmp_path):
     live.l_image.value, live.augment.value = 0.0, ""
     live.start(), live.join()
     assert "D_image" not in live.losses[-1][1]
-    assert {(change["name"], change["value"]) for change in live.session.run.history} == {("l_image", 0.0), ("augment", "")}
+    changes = {(change["name"], change["value"]) for change in live.session.run.history}
+    assert changes == {("l_image", 0.0), ("augment", "")}
     sessions._sessions.clear()                                            # as a new kernel does
     again = LiveTraining(*networks(), sketches(), config=quick(3), checkpoint=path)
     again.start(), again.join()
@@ -339,7 +340,8 @@ def test_the_right_end_is_now_even_before_the_slider_has_grown():
 def test_the_warm_start_shows_the_nearest_samples(monkeypatch):
     from sketchgan.customizing.warmstart import WarmStart
     warm = WarmStart(samples=64, rounds=1, pool=100, candidates=16, steps=2, batch=16, shown=8)
-    live = LiveTraining(*networks(), sketches(), config=CustomizeConfig(iterations=1, batch=2, warm_start=True, warm=warm))
+    config = CustomizeConfig(iterations=1, batch=2, warm_start=True, warm=warm)
+    live = LiveTraining(*networks(), sketches(), config=config)
     captions, pictures = [], []
     live.caption.observe(lambda change: captions.append(change.new), "value")
     live.now.observe(lambda change: pictures.append(change.new), "value")
@@ -361,8 +363,9 @@ def family(widget):
 def test_everything_to_press_says_what_it_does():
     """And has a name, which screen readers say; and a tooltip needs one: without it JupyterLab shows an error."""
     live = LiveTraining(*networks(), sketches())
-    knobs = [widget for widget in family(live) if isinstance(widget, (parts.w.Button, parts.w.ToggleButton, live_module.w.IntSlider,
-                                                                      live_module.w.FloatSlider, live_module.w.SelectionSlider))]
+    names = ("Button", "ToggleButton", "IntSlider", "FloatSlider", "SelectionSlider")
+    kinds = tuple(getattr(parts.w, name) for name in names)
+    knobs = [widget for widget in family(live) if isinstance(widget, kinds)]
     assert len(knobs) >= 8 and all(len(widget.tooltip) > 10 and widget.description for widget in [*knobs, live.bar])
     assert len({widget.description for widget in knobs}) == len(knobs)
     assert all(widget.has_trait("description") for widget in family(live) if getattr(widget, "tooltip", None))
@@ -422,7 +425,8 @@ def test_a_person_is_seen_by_what_the_front_end_sends(monkeypatch):
 def test_stop_during_the_search_is_no_error(somebody):
     """The cell goes on waiting, since there is no result yet; Start goes on."""
     warm = WarmStart(samples=512, rounds=1, pool=100, candidates=16, steps=2, batch=16, shown=8)
-    live = LiveTraining(*networks(), sketches(), config=CustomizeConfig(iterations=2, batch=2, warm_start=True, warm=warm))
+    config = CustomizeConfig(iterations=2, batch=2, warm_start=True, warm=warm)
+    live = LiveTraining(*networks(), sketches(), config=config)
 
     async def person():
         live.start_button.click()
@@ -470,7 +474,8 @@ def test_another_moment_says_which_cells_to_run_again(monkeypatch):
 def test_what_is_shown_leaves_room_for_a_change():
     """Of 48 samples an even row without those that are nearest to the sketches already."""
     live = LiveTraining(*networks(), sketches(), config=quick(1))
-    G, z = live.session.networks[0], torch.randn(48, 8, generator=torch.Generator().manual_seed(live.session.config.seed))
+    G, seed = live.session.networks[0], live.session.config.seed
+    z = torch.randn(48, 8, generator=torch.Generator().manual_seed(seed))
     assert live.z.shape == (8, 8) and all((z == row).all(1).any() for row in live.z)
     away = lambda z: chamfer(sketch_of(G(z, noise_mode="const"), live.session.F), sketches(), 16 / 6).amin(1)
     with torch.no_grad():

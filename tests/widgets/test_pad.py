@@ -193,8 +193,9 @@ def test_tracing_a_photo():
 
 
 @pytest.mark.parametrize("make", [
-    lambda folder: torch.zeros(1, 3, 40, 40), lambda folder: torch.zeros(1, 40, 40), lambda folder: np.zeros((50, 90, 3), np.uint8),
-    lambda folder: Image.new("L", (90, 50)), lambda folder: [Image.new("RGBA", (90, 50)).save(folder / "x.png"), folder / "x.png"][1]])
+    lambda folder: torch.zeros(1, 3, 40, 40), lambda folder: torch.zeros(1, 40, 40),
+    lambda folder: np.zeros((50, 90, 3), np.uint8), lambda folder: Image.new("L", (90, 50)),
+    lambda folder: [Image.new("RGBA", (90, 50)).save(folder / "x.png"), folder / "x.png"][1]])
 def test_underlay_takes_what_holds_a_picture(make, tmp_path):
     pad = SketchPad()
     pad.underlay(make(tmp_path))
@@ -376,7 +377,8 @@ def test_a_small_sketch_is_fitted_and_what_is_near_is_shown():
 
 
 def test_a_gan_without_lines_is_no_error():
-    pad = SketchPad(size=256, G=Line(), F=type("Blank", (Contour,), {"forward": lambda self, x: torch.ones_like(x[:, :1])})())
+    blank = type("Blank", (Contour,), {"forward": lambda self, x: torch.ones_like(x[:, :1])})
+    pad = SketchPad(size=256, G=Line(), F=blank())
     near(pad, "cannot be said")
     draw(pad, (20, 10), (90, 10))
     assert len(pad.sketches()) == 1
@@ -386,7 +388,7 @@ def test_a_gan_without_lines_is_no_error():
 
 def controls(widget):
     """Every widget below `widget` that a user can change or press."""
-    if isinstance(widget, (w.Button, w.FileUpload, w.RadioButtons, w.Combobox, w.BoundedIntText, w.ToggleButtons, w.IntSlider)):
+    if isinstance(widget, (w.Button, w.FileUpload, w.RadioButtons, w.Combobox, w.BoundedIntText, w.Checkbox)):
         yield widget
     for child in getattr(widget, "children", ()):
         yield from controls(child)
@@ -397,7 +399,7 @@ def test_every_control_has_a_name_and_a_tooltip_and_every_picture_a_text():
     found = list(controls(pad))
     assert len(found) >= 18
     for control in found:
-        assert control.description and control.tooltip, f"{type(control).__name__} {control.description!r} lacks a name or tooltip"
+        assert control.description and control.tooltip, f"{control!r} lacks a name or tooltip"
         assert control.tabbable is not False
     assert pad.canvas.tooltip and pad.canvas.description == "", "what the browser needs to show a canvas's tooltip"
     for picture in [pad.tracing.drawn, pad.tracing.sketched, *(box.children[0] for box in pad.strip.children)]:
