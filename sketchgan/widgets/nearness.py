@@ -71,8 +71,8 @@ class Nearness(w.VBox):
                 self._look()
             while self._again():
                 self._answer(self._sketch)
-        except Exception as error:                          # in a thread it would be invisible
-            self.verdict.value, self._works = html.escape(f"how near this GAN comes cannot be said: {error}"), False
+        except Exception as error:                          # in a thread it would be invisible; and it does not go on
+            self.verdict.value = html.escape(f"how near this GAN comes cannot be said: {error}")
 
     def _look(self):
         self.verdict.value = "looking at what this GAN paints ..."

@@ -262,7 +262,7 @@ class SketchPad(w.VBox):
 
     def _refit(self):
         """The place where training gets the sketches has changed."""
-        self._show()
+        self._show(say=False)
         for listener in self._listeners:
             listener(self)
 
@@ -277,7 +277,7 @@ class SketchPad(w.VBox):
         for listener in self._listeners if changed else ():
             listener(self)
 
-    def _show(self):
+    def _show(self, say=True):
         """Draws the sketch in hand, the strip, what is near to it, and the status line anew."""
         with LOCK:
             drawing, fitted = self.drawing, self._fitted(self.drawing.strokes, wait=False)
@@ -288,7 +288,8 @@ class SketchPad(w.VBox):
             self.tracing.compare(drawn if drawing.strokes else None)
             if self.nearness is not None:
                 self.nearness.show(drawn if drawing.strokes else None)
-            self.status.say(f"sketch {drawing.current + 1} of {len(drawing.sketches)}, {_count(drawing.strokes)}")
+            if say:
+                self.status.say(f"sketch {drawing.current + 1} of {len(drawing.sketches)}, {_count(drawing.strokes)}")
             self.undo_button.disabled, self.redo_button.disabled = not drawing.past, not drawing.future
             self.left_button.disabled = drawing.current == 0
             self.right_button.disabled = drawing.current == len(drawing.sketches) - 1

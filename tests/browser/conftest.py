@@ -40,12 +40,10 @@ class JupyterLab:
         for name in ('notebooks', 'assets'):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('.ipynb_checkpoints'))
         (folder / 'data').symlink_to(ROOT / 'data')
-        # The news question would lie over the notebook, and cells out of sight would leave the page.
-        for name, values in {'apputils-extension/notification': {'fetchNews': 'false', 'checkForUpdates': False},
-                             'notebook-extension/tracker': {'windowingMode': 'none'}}.items():
-            file = folder / f'settings/@jupyterlab/{name}.jupyterlab-settings'
-            file.parent.mkdir(parents=True)
-            file.write_text(json.dumps(values))
+        # The news question would lie over the notebook; all else is as a reader has it.
+        file = folder / 'settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings'
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({'fetchNews': 'false', 'checkForUpdates': False}))
         places = {name: str(folder / name.lower()) for name in
                   ('JUPYTER_CONFIG_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_WORKSPACES_DIR', 'IPYTHONDIR')}
         environment = os.environ | places | {

@@ -216,6 +216,11 @@ def test_restart_and_run_all(open_notebook):
     status(notebook, 'ready: press Start')                      # nothing begins by itself
     page.locator('.jp-OutputArea canvas').last.scroll_into_view_if_needed()
     notebook.screenshot('run-all-3-start')
+    together = page.evaluate('''() => { const canvas = [...document.querySelectorAll('.jp-OutputArea canvas')].pop();
+        const cell = canvas.closest('.jp-Cell'), samples = [...cell.querySelectorAll('img.widget-image')].slice(0, 2);
+        return [samples[1].getBoundingClientRect().bottom - canvas.getBoundingClientRect().top,
+                canvas.closest('.jp-WindowedPanel-outer').clientHeight]; }''')
+    assert together[0] <= together[1], f'pad and samples do not share a screen of 900 x 900: {together}'
     start, stop = (page.locator('button.jupyter-button', has_text=re.compile(f'^{name}$'))
                    for name in ('Start', 'Stop'))
     start.click()
