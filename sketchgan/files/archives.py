@@ -39,13 +39,13 @@ def open_zip(path: str | Path) -> zipfile.ZipFile:
     Raises:
         ArchiveError: if it is no whole zip, or promises to unpack to far more than real files do (a zip bomb).
     """
-    with reading(path, ArchiveError, "it is not a whole zip file: it was cut short or is something else, fetch it again"):
+    with reading(path, ArchiveError, "it is not a whole zip file (cut short, or something else): fetch it again"):
         archive = zipfile.ZipFile(path)
     promised = sum(member.file_size for member in archive.infolist())
     if promised > max(BOMB_BYTES, BOMB_RATIO * os.path.getsize(path)):
         archive.close()
-        raise ArchiveError(f"{path} of {os.path.getsize(path):,} bytes would unpack to {promised:,}: a zip bomb, and is not "
-                           f"touched. If you trust it, unpack it by hand and pass the folder")
+        raise ArchiveError(f"{path} of {os.path.getsize(path):,} bytes would unpack to {promised:,}: a zip bomb, and "
+                           f"is not touched. If you trust it, unpack it by hand and pass the folder")
     return archive
 
 
@@ -69,7 +69,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) ->
         if zlib.crc32(data) != member.CRC or len(data) != member.file_size:
             raise zipfile.BadZipFile("its checksum is another")
         return data
-    except Exception as error:       # a damaged member makes zipfile and the decoders raise anything; the others are read
+    except Exception as error:                                   # zipfile and the decoders raise anything
         raise ArchiveError(f"damaged in the zip: {type(error).__name__}: {error}") from error
 
 
@@ -103,25 +103,24 @@ def unpack(path: str | Path, folder: str | Path, progress: bool = True) -> None:
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 reason = reason or f"it is packed in a rare way (method {member.compress_type})"
             if reason:
-                raise ArchiveError(f"{path} is not unpacked: of its member {member.filename!r}, {reason}. Do not use this "
-                                   f"file")
+                raise ArchiveError(f"{path} is not unpacked: of its member {member.filename!r}, {reason}. Leave it")
         size, free = sum(member.file_size for member in members), shutil.disk_usage(folder.parent).free
         if size > free:
             raise OSError(f"{path} unpacks to {size:,} bytes and {folder.parent} has {free:,} free; make room, or "
                           f"{where_else(folder)}")
         try:
             unfinished.mkdir(parents=True)
-            with Progress(total=size, desc=f"unpacking {Path(path).name}", unit="B", unit_scale=True, disable=not progress,
-                          leave=False) as bar:
+            with Progress(total=size, desc=f"unpacking {Path(path).name}", unit="B", unit_scale=True, leave=False,
+                          disable=not progress) as bar:
                 for member in members:
                     _unpack_one(archive, member, unfinished)
                     bar.update(member.file_size)
             os.replace(unfinished, folder)
         except Exception as error:
             # What the disk refuses is not the file's fault; what its names do to each other is.
-            if isinstance(error, OSError) and error.errno not in (None, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG):
+            if getattr(error, "errno", None) not in (None, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG):
                 raise
-            raise ArchiveError(f"{path} cannot be unpacked: {type(error).__name__}: {error}. Delete it and fetch it "
+            raise ArchiveError(f"{path} cannot be unpacked: {type(error).__name__}: {error}. Delete it, and fetch it "
                                f"again") from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Pictures as tensors: photographs prepared on disk, and rendered scenes kept in a cache. Both hold uint8 and give float.
+"""Pictures as tensors: photographs prepared on disk, rendered scenes kept in a cache. Both hold uint8, and give float.
 
 Seeds of scenes are never mixed, so that nothing is judged on what it has seen:
-0 trains GANs and the feature network, 1 trains F, 2 trains the judge, 3 makes sketches to customise with, 4 is for evaluation.
+0 trains GANs and the feature network, 1 trains F, 2 trains the judge, 3 makes sketches, 4 is for evaluation.
 """
 
 import ast
@@ -52,13 +52,12 @@ def check_images(images: Tensor, what: str = "images") -> Tensor:
     """
     shape = list(images.shape)
     if not images.is_floating_point() or len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
-        raise ValueError(f"{what} are {images.dtype} {shape}; wanted float [N,3,R,R] in [-1, 1]; of bytes, x / 127.5 - 1")
+        raise ValueError(f"{what} are {images.dtype} {shape}; wanted float [N,3,R,R] in [-1, 1]: x / 127.5 - 1")
     low, high = images.aminmax() if images.numel() else (images.new_tensor(-1), images.new_tensor(1))
     if not -1.5 <= low <= high <= 1.5:                           # resampling may reach a little beyond; NaN fails too
-        raise ValueError(f"{what} reach from {low:.3g} to {high:.3g}; wanted values in [-1, 1], such as x / 127.5 - 1 of "
-                         f"0 to 255")
+        raise ValueError(f"{what} reach from {low:.3g} to {high:.3g}; wanted [-1, 1], of bytes x / 127.5 - 1")
     if low >= 0 and high > 0.5:
-        raise ValueError(f"{what} lie between {low:.3g} and {high:.3g}, nothing in them is darker than middle grey: they "
+        raise ValueError(f"{what} lie between {low:.3g} and {high:.3g}, and nothing is darker than middle grey: they "
                          f"seem to be in [0, 1]; wanted [-1, 1], which is x * 2 - 1")
     return images
 
@@ -118,7 +117,7 @@ def rendered(category: str, count: Whole, resolution: Resolution = 64, seed: int
 
 
 def split_of(file: str | Path | bytes, held_out: float = HELD_OUT) -> str:
-    """Whether a file (its path, or its bytes) is for 'train' or 'held_out', by the sha256 of its bytes and nothing else.
+    """Whether a file (its path, or its bytes) is for 'train' or 'held_out', by the sha256 of its bytes alone.
 
     So the split needs no list, survives renaming and new files, and copies of one picture never stand on both sides.
     `held_out` is the expected share of files held out, in [0,1].
@@ -169,20 +168,18 @@ class ImageFolder:
         else:
             path = index["plan"]["source"]
         if index["plan"]["resolution"] != resolution:
-            raise ValueError(f"{prepared} was prepared at {index['plan']['resolution']} px and {resolution} px are wanted; "
-                             f"pass the photographs themselves ({path}), or prepare them at {resolution} px")
+            raise ValueError(f"{prepared} was prepared at {index['plan']['resolution']} px and {resolution} px are "
+                             f"wanted; pass the photographs themselves ({path}), or prepare them at {resolution} px")
         self.left_out = preparation.report(prepared, index).left_out
         kept = [i for i, digest in enumerate(index["sha256"]) if part in (None, _part_of(digest))]
         if not kept:
-            raise ValueError(f"none of the {len(index['rows'])} pictures of {path} is of the part {part}: there are too "
-                             f"few to split")
+            raise ValueError(f"none of the {len(index['rows'])} pictures of {path} is of the part {part}: too few")
         self.files = [Path(path, index["files"][i]) for i in kept]
         self._rows = torch.tensor(index["rows"])[kept]
         with reading(file := prepared / "images.npy", DataSetError, f"delete {prepared} and prepare it again"):
             mapped = np.load(file, mmap_mode="c")                # copy-on-write, so that torch may hold it
             if mapped.shape != (index["plan"]["count"], 3, resolution, resolution) or mapped.dtype != np.uint8:
-                raise DataSetError(f"{file} is damaged: it holds {mapped.dtype} {list(mapped.shape)}; delete {prepared} and "
-                                   f"prepare it again")
+                raise TypeError(f"it holds {mapped.dtype} {list(mapped.shape)}")
         self._mapped = torch.from_numpy(mapped)                  # [files,3,R,R], zero where left out; read when indexed
 
     def __len__(self) -> int:
@@ -198,7 +195,7 @@ class ImageFolder:
 
 
 class RenderedScenes:
-    """Scenes of Menagerie as a data set: `scenes[index]` with int64 [B] gives float [B,3,R,R]; beside it `code [N,K]`."""
+    """Scenes of Menagerie as a data set: `scenes[index]` with int64 [B] gives float [B,3,R,R]; `code [N,K]` beside."""
 
     def __init__(self, category: str, count: Count, resolution: Resolution = 64, seed: int = SEED_GAN,
                  predicate: str | None = None, progress: bool = True):

@@ -69,7 +69,7 @@ class Lmdb:
             keys = [node[0] for node in nodes]
             if leaf:
                 break
-            number = nodes[bisect.bisect_right(keys, key, 1) - 1][1]     # the first key of a branch stands for all below
+            number = nodes[bisect.bisect_right(keys, key, 1) - 1][1]     # a branch's first key stands for all below
         at = bisect.bisect_left(keys, key)
         if not leaf or at == len(keys) or keys[at] != key:
             raise LmdbError("no such key")
@@ -83,7 +83,7 @@ class Lmdb:
         return self._bytes(place, size)
 
     def _nodes(self, number: int) -> tuple[bool, list[tuple]]:
-        """Whether a page is a leaf, and its nodes: (key, child page) of a branch, (key, size, flags, place) of a leaf."""
+        """Whether a page is a leaf, and its nodes: (key, size, flags, place) of a leaf, else (key, child page)."""
         page = self._bytes(number * self.page, self.page) if number <= self.last else b""
         try:
             kind, used = struct.unpack_from("<10xHH", page)
@@ -103,6 +103,6 @@ class Lmdb:
 
     def _bytes(self, place: int, size: int) -> bytes:
         if place + size > self.size:
-            raise LmdbError(f"it has {self.size:,} bytes and speaks of {place + size:,}: it was cut short or is damaged")
+            raise LmdbError(f"it has {self.size:,} bytes, and speaks of {place + size:,}: it was cut short or damaged")
         self.file.seek(self.start + place)
         return self.file.read(size)

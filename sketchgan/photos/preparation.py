@@ -1,4 +1,6 @@
-"""Photographs of any size and kind into a data set of squares on disk:  python -m sketchgan prepare SOURCE OUT --resolution 64
+"""Photographs of any size and kind into a data set of squares on disk.
+
+    python -m sketchgan prepare SOURCE OUT --resolution 64
 
 SOURCE is a folder (with all below it), a zip, or an LSUN LMDB. OUT becomes a folder with
 
@@ -9,7 +11,7 @@ SOURCE is a folder (with all below it), a zip, or an LSUN LMDB. OUT becomes a fo
     left_out.csv    every file that is not in it, and why
 
 The work can be stopped in any way at any time: the same call goes on from there and ends with the same bytes, with any
-number of workers. Until it is done, OUT/unfinished holds the plan and, for each job that is done, a file with its results.
+number of workers. Until then OUT/unfinished holds the plan and a file with the results of each job that is done.
 """
 
 import argparse
@@ -99,7 +101,7 @@ class Report:
 def prepare(source: str | Path, out: str | Path | None = None, resolution: Resolution = 64,
             crop: Crop = "centre", min_side: Count = 1, limit: Count | None = None, drop_duplicates: bool = False,
             workers: Count | None = None, progress: bool = True) -> Report:
-    """Crop and resize every picture of `source` into the data set `out` (see the module's first lines), or go on with it.
+    """Crop and resize every picture of `source` into the data set `out` (see above), or go on with it.
 
     Args:
         out: the folder to make; without it one in the cache, made once for the same files and options.
@@ -147,8 +149,10 @@ def read_index(out: str | Path) -> dict | None:
         left_out = index.setdefault("left_out", [])
         plan, rows, files, digests = Plan(**index["plan"]), index["rows"], index["files"], index["sha256"]
         texts = itertools.chain(files, digests, *left_out)
-        if not (len(rows) == len(files) == len(digests) and all(type(row) is int and 0 <= row < plan.count for row in rows)
-                and all(isinstance(text, str) for text in texts) and len(bytes.fromhex("".join(digests))) == 32 * len(rows)
+        if not (len(rows) == len(files) == len(digests)
+                and all(type(row) is int and 0 <= row < plan.count for row in rows)
+                and all(isinstance(text, str) for text in texts)
+                and len(bytes.fromhex("".join(digests))) == 32 * len(rows)
                 and isinstance(index["duplicates"], int) and all(len(pair) == 2 for pair in left_out)):
             raise DataSetError(f"{path} contradicts itself; delete {out} and prepare it again")
         return index
@@ -193,7 +197,7 @@ def _nameless_main() -> Iterator[None]:
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# The work. Each file has its row in images.npy, whoever writes it; a small file for each job that is done has its results.
+# The work. Each file has its row in images.npy, whoever writes it; a small file for each job has its results.
 
 @functools.lru_cache(maxsize=1)
 def _opened(source: str):
@@ -235,7 +239,7 @@ def _read_done(path: Path, names: list[str]) -> list | None:
     """The results of a job whose file is whole, or None: then it is done again."""
     with contextlib.suppress(Exception):
         results = json.loads(path.read_bytes())
-        if [name for name, _, _ in results] == names and all(isinstance(text, str) for done in results for text in done):
+        if [name for name, _, _ in results] == names and all(isinstance(text, str) for text in sum(results, [])):
             return results
     return None
 
@@ -260,8 +264,8 @@ def _check_room(plan: Plan, out: Path) -> None:
     there = next(path for path in (out, *out.absolute().parents) if path.exists())
     room, free = plan.count * 3 * plan.resolution ** 2, shutil.disk_usage(there).free
     if room > free and not (out / "unfinished").exists():
-        raise OSError(f"{plan.count:,} pictures of {plan.resolution} px take {room:,} bytes, and {there} has {free:,} free; "
-                      f"make room, take fewer or smaller ones (limit, resolution), or {where_else(out)}")
+        raise OSError(f"{plan.count:,} pictures of {plan.resolution} px take {room:,} bytes, and {there} has {free:,} "
+                      f"free; make room, take fewer or smaller ones (limit, resolution), or {where_else(out)}")
 
 
 def _begin(plan: Plan, out: Path) -> None:
@@ -273,8 +277,8 @@ def _begin(plan: Plan, out: Path) -> None:
         with reading(begun, DataSetError, f"delete {out} and prepare it again"):
             difference = plan.difference(dict(json.loads(begun.read_bytes())))
         if difference:
-            raise ValueError(f"{out} holds another data set, half made ({difference}); choose another folder, or delete "
-                             f"it")
+            raise ValueError(f"{out} holds another data set, half made ({difference}); choose another folder, or "
+                             f"delete it")
     write_atomically(begun, json.dumps(asdict(plan)).encode())
     if not (out / "images.npy").exists():
         shape = (plan.count, 3, plan.resolution, plan.resolution)
@@ -314,11 +318,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("source", help="a folder, a zip, or an LSUN LMDB")
     parser.add_argument("out", help="the folder to make, or to go on with")
     parser.add_argument("--resolution", type=int, default=64, help="side of the squares in pixels")
-    parser.add_argument("--crop", choices=CROPS, default="centre", help="the largest square in the middle, or all on white")
+    parser.add_argument("--crop", choices=CROPS, default="centre", help="the middle square, or all of it on white")
     parser.add_argument("--min-side", type=int, default=1, help="leave out pictures with a shorter side")
     parser.add_argument("--limit", type=int, help="only the first so many files, by name")
-    parser.add_argument("--drop-duplicates", action="store_true", help="leave out files with the bytes of an earlier one")
-    parser.add_argument("--workers", type=int, help="processes; without it one for every thousand files, up to one a core")
+    parser.add_argument("--drop-duplicates", action="store_true", help="leave out files that repeat an earlier one")
+    parser.add_argument("--workers", type=int, help="processes; without it one for every thousand files")
     args = parser.parse_args(argv)
     try:
         print(prepare(**vars(args)))

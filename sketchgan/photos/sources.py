@@ -25,14 +25,14 @@ def open_source(path: str | Path) -> Source:
     """The source at `path`, by what it is: also a folder that holds nothing but an LMDB's folder, and a zip of that.
 
     Raises:
-        ValueError: if it is neither a folder, nor a zip, nor an LMDB (a folder with a data.mdb), or is damaged or hostile.
+        ValueError: if it is neither a folder, nor a zip, nor an LMDB (a folder with data.mdb), or is damaged.
     """
     path = Path(path)
     if path.is_dir():
         bases = [path] if (path / "data.mdb").is_file() else sorted(base.parent for base in path.glob("*/data.mdb"))
         if bases and (bases[0] == path or all(child in bases for child in path.iterdir() if child.name[0] != ".")):
             if len(bases) > 1:
-                raise ValueError(f"{path} holds {len(bases)} LMDBs ({', '.join(base.name for base in bases)}); pass one")
+                raise ValueError(f"{path} holds several LMDBs ({', '.join(base.name for base in bases)}); pass one")
             return Database(bases[0], bases[0] / "data.mdb")
         return Folder(path)
     if path.is_file():
@@ -54,8 +54,8 @@ def open_zipped(path: Path) -> Source:
     with archive:
         base = bases[0]
         if len(bases) > 1 or base.compress_type != zipfile.ZIP_STORED or suspicion(base):
-            raise ValueError(f"{path} holds {len(bases)} LMDB, which cannot be read inside it (packed, or several): unpack "
-                             f"it with `unzip {path}` and pass the folder with data.mdb")
+            raise ValueError(f"{path} holds an LMDB that cannot be read in it (packed, or one of several): unpack it "
+                             f"with `unzip {path}` and pass the folder with data.mdb")
         return Database(path, path, place_of(archive, base), base.file_size)
 
 
@@ -147,7 +147,7 @@ class Zip(Source):
 
 
 class Database(Source):
-    """The values of an LMDB (keys are names, values are picture files); names are its keys, percent-encoded where needed."""
+    """The values of an LMDB: files of pictures. Their names are the keys, percent-encoded where needed."""
 
     def __init__(self, path: Path, file: Path, start: int = 0, size: int | None = None):
         super().__init__(path)

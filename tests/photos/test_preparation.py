@@ -53,7 +53,8 @@ def test_pictures_and_reasons(photos, tmp_path):
         assert (images[row] == square.transpose(2, 0, 1)).all()
     reasons = dict(done.left_out)
     assert {name: reason.split(":")[0] for name, reason in reasons.items()} == {
-        "empty.jpg": "empty file", "notes.txt": "not a picture, or of a kind that is not read", "short.png": "damaged", "tiny.png": "too small"}
+        "empty.jpg": "empty file", "notes.txt": "not a picture, or of a kind that is not read", "short.png": "damaged",
+                                                                                "tiny.png": "too small"}
     with open(tmp_path / "out/left_out.csv", newline="") as file:
         assert {row["file"]: row["reason"] for row in csv.DictReader(file)} == reasons
     assert "9 pictures" in str(done) and "4 left out" in str(done) and "1 damaged" in str(done)
@@ -65,7 +66,8 @@ def test_a_zip_gives_the_same_and_hostile_members_are_left_out(photos, tmp_path)
         for file in photos.rglob("*.*"):
             archive.write(file, file.relative_to(photos).as_posix())
         archive.write(photos / "0.png", "../../escaped.png")
-    done, plain = prepare(tmp_path / "photos.zip", tmp_path / "out", 16, progress=False), prepare(photos, tmp_path / "plain", 16, progress=False)
+    done, plain = prepare(tmp_path / "photos.zip", tmp_path / "out", 16,
+                          progress=False), prepare(photos, tmp_path / "plain", 16, progress=False)
     assert done.kept == plain.kept == 10
     assert dict(done.left_out)["../../escaped.png"] == "not read from the zip: its path leaves the folder"
     a, b = (preparation.read_index(tmp_path / name) for name in ("out", "plain"))
