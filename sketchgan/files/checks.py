@@ -9,9 +9,9 @@ holds it to that.
         __post_init__ = check_fields
 
     @checked
-    def share(images: Tensor, of: Share = 0.5): ...
+    def share(images: Images, of: Share = 0.5): ...  # tensors by their shape: see `shape`
 
-Numbers must be finite; True is none, and neither is '3'. NumPy's become Python's.
+Numbers must be finite; True is none, and neither is '3'. NumPy's become Python's. Nothing here imports torch.
 """
 
 import dataclasses
@@ -57,6 +57,60 @@ Probability = Annotated[float, Limits(least=0, most=1)]
 Share = Annotated[float, Limits(above=0, below=1)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Shape(Limits):
+    """The shape of a tensor: a letter stands for any size of at least 1, a number for itself, a tuple for one of its
+    numbers. rows: how many there must be at least along the first one; booleans: of those, not of finite floats."""
+
+    dims: tuple = ()
+    rows: int = 1
+    booleans: bool = False
+
+    def allow(self, value) -> bool:
+        """Whether `value` is such a tensor."""
+        if not hasattr(value, "is_floating_point") or value.ndim != len(self.dims) or len(value) < self.rows:
+            return False
+        for size, dim in list(zip(value.shape, self.dims))[self.rows < 1:]:
+            if size < 1 if isinstance(dim, str) else size not in (dim if isinstance(dim, tuple) else (dim,)):
+                return False
+        return str(value.dtype) == "torch.bool" if self.booleans else \
+            value.is_floating_point() and bool(value.isfinite().all())
+
+    def __str__(self):
+        dims = ", ".join(" or ".join(map(str, dim)) if isinstance(dim, tuple) else str(dim) for dim in self.dims)
+        more = f", {self.dims[0]} at least {self.rows}" if self.rows > 0 and isinstance(self.dims[0], str) else ""
+        return f"a tensor [{dims}] of {'booleans' if self.booleans else 'finite floats'}{more}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Able(Limits):
+    """What something must have, whatever its class."""
+
+    names: tuple[str, ...] = ()
+
+    def allow(self, value) -> bool:
+        """Whether `value` has all that."""
+        return all(hasattr(value, name) for name in self.names)
+
+    def __str__(self):
+        return f"something with {' and '.join(self.names)}"
+
+
+def shape(*dims, **more):
+    """An annotation for tensors, such as `shape("N", 3, "H", "W")`; see `Shape`."""
+    return Annotated[object, Shape(dims=dims, **more)]
+
+
+Images = shape("N", 3, "H", "W")            # in [-1, 1]
+Sketches = shape("N", 1, "H", "W")          # paper +1, ink -1
+Pictures = shape("N", (1, 3), "H", "W")     # images or sketches
+Vectors = shape("N", "D")                   # features of pictures
+Flags = shape("N", booleans=True)
+GeneratorLike = Annotated[object, Able(names=("mapping", "synthesis", "z_dim"))]
+JudgeLike = Annotated[object, Able(names=("satisfies",))]
+Sees = Annotated[object, Able(names=("features",))]
+
+
 def check_fields(config) -> None:
     """Hold every field of a dataclass to its annotation; raises ValueError. Made for `__post_init__`."""
     for name, hint in _hints(type(config)).items():
@@ -67,13 +121,14 @@ def check_fields(config) -> None:
 def checked(function):
     """A function whose arguments are held to their annotations at each call; raises ValueError."""
     signature = inspect.signature(function)
+    called = function.__qualname__.split("<locals>.")[-1].removesuffix(".__init__")
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         bound, hints = signature.bind(*args, **kwargs), _hints(function)
         for name in bound.arguments.keys() & hints.keys():
             if signature.parameters[name].kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-                bound.arguments[name] = check(f"{name} of {function.__name__}", bound.arguments[name], hints[name])
+                bound.arguments[name] = check(f"{name} of {called}", bound.arguments[name], hints[name])
         return function(*bound.args, **bound.kwargs)
 
     return call
@@ -144,7 +199,8 @@ def _words(hint) -> str:
     """What an annotation wants, for people."""
     kind, inner = get_origin(hint) or hint, get_args(hint)
     if kind is Annotated:
-        return " ".join([_words(inner[0]), *(str(rule) for rule in inner[1:] if isinstance(rule, Limits))])
+        return " ".join([_words(inner[0])] * (inner[0] is not object) + [*(str(rule) for rule in inner[1:]
+                                                                           if isinstance(rule, Limits))])
     if kind in (Union, types.UnionType):
         return " or ".join(map(_words, inner))
     if kind is Literal:

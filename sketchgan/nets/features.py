@@ -64,6 +64,8 @@ class Features(nn.Module):
             levels.append(x)
         return levels
 
+    levels = features  # what measure.perceptual asks of a network
+
     def forward(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Dense targets {name: [N, count, H, W]} (raw outputs; the loss decides what they mean) and pose [N, pose]."""
         *skips, deepest = self.features(x)

@@ -104,6 +104,14 @@ class Judge(nn.Module):
         self.name = nn.Linear(dim, len(categories) + 1)  # the last one: none of them, not recognisable
         self.decide = nn.Linear(dim, len(predicates))
 
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Feature maps [N, C_i, H_i, W_i] of images [N, 3, H, W] in [-1, 1], from fine to coarse."""
+        x, found = self.stem(images), []
+        for block in self.blocks:
+            x = block(x)
+            found.append(x)
+        return found
+
     def features(self, images: Tensor) -> Tensor:
         """Feature vectors [N, dim] of images [N, 3, H, W] in [-1, 1], sides multiples of 32 (resized to 64 inside)."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 32 or images.shape[3] % 32:
@@ -112,7 +120,7 @@ class Judge(nn.Module):
         if images.shape[2:] != (SIZE, SIZE):
             images = functional.interpolate(images, size=(SIZE, SIZE), mode="bilinear", antialias=True,
                                             align_corners=False)
-        h = functional.silu(self.norm(self.blocks(self.stem(images.clamp(-1, 1)))))
+        h = functional.silu(self.norm(self.levels(images.clamp(-1, 1))[-1]))
         return functional.silu(self.embed(h.flatten(1)))
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
