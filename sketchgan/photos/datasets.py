@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..files.hub import cache_folder
+from ..files.places import cache_folder
 from ..world import scenes
 from . import preparation
 
