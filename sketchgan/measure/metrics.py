@@ -18,7 +18,6 @@ from .distances import frechet_distance, moments, precision_recall
 from .evaluation import Estimate
 from .extractors import features_of
 
-
 # ---------------------------------------------------------------------------------------------------------- samples
 
 @checked

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..files.checks import Count, Maps, explained
 from ..ops import GAIN, SLOPE, bias_act, conv2d_down, fir_kernel, modulated_conv2d, upsample2d
 
 
@@ -194,14 +195,15 @@ class ResBlock(nn.Module):
         return self.conv2(self.conv1(x), half) + self.skip(x, half)
 
 
-def minibatch_stddev(x: Tensor, max_group: int = 4) -> Tensor:
+@explained
+def minibatch_stddev(x: Maps, max_group: Count = 4) -> Tensor:
     """`x [N, C, H, W]` and one more channel: the mean standard deviation of the features over a group of samples.
 
     max_group: samples of a group; the largest divisor of N up to it is used. Karras et al. 2018, "Progressive Growing
     of GANs", section 3.
     """
     n, c, h, w = x.shape
-    group = max(g for g in range(1, max_group + 1) if n % g == 0)
+    group = max(g for g in range(1, min(max_group, n) + 1) if n % g == 0)
     y = x.float().reshape(group, n // group, c, h, w)  # [GMCHW]: sample g * M + m belongs to set m
     std = (y.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # [M]
     std = std.repeat(group).reshape(n, 1, 1, 1).expand(n, 1, h, w).to(x.dtype)

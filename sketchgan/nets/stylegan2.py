@@ -8,8 +8,18 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .layers import (ConstantInput, ConvLayer, EqualLinear, PixelNorm, ResBlock, StyledConv, ToRGB, WShift,
-                     minibatch_stddev)
+from ..files.checks import Count, Positive, check, checked, explained
+from .layers import (
+    ConstantInput,
+    ConvLayer,
+    EqualLinear,
+    PixelNorm,
+    ResBlock,
+    StyledConv,
+    ToRGB,
+    WShift,
+    minibatch_stddev,
+)
 
 OFFICIAL_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
 LR_MUL_MAPPING = 0.01  # the mapping network learns 100 times slower than the rest
@@ -26,10 +36,11 @@ def channel_table(resolution: int, channels: dict[int, int] | None = None) -> di
     if resolution not in OFFICIAL_CHANNELS or resolution < 8:
         raise ValueError(f"resolution {resolution} is not a power of two from 8 to 1024; resize the images to one")
     sizes = [2 ** i for i in range(2, int(math.log2(resolution)) + 1)]
-    table = {int(r): int(c) for r, c in (channels or OFFICIAL_CHANNELS).items()}
-    missing = [r for r in sizes if table.get(r, 0) < 1]
+    sized = {int(r) if str(r).isdigit() else r: c for r, c in (channels or OFFICIAL_CHANNELS).items()}
+    table = check("channels", sized, dict[int, Count])
+    missing = [r for r in sizes if r not in table]
     if missing:
-        raise ValueError(f"the channel table {table} says nothing for {missing}; "
+        raise ValueError(f"channels is {table} and says nothing for {missing}; "
                          f"a {resolution} px network wants a positive number for each of {sizes}")
     return {r: table[r] for r in sizes}
 
@@ -50,12 +61,11 @@ class Generator(nn.Module):
         w_avg: mean of w `[w_dim]`, or None until it is known; read it with `mean_w()`.
     """
 
-    def __init__(self, resolution: int, z_dim: int = 512, w_dim: int = 512, num_mapping: int = 8,
-                 channels: dict[int, int] | None = None, w_shift: bool = False, conv_clamp: float | None = None):
+    @checked
+    def __init__(self, resolution: int, z_dim: Count = 512, w_dim: Count = 512, num_mapping: Count = 8,
+                 channels: dict | None = None, w_shift: bool = False, conv_clamp: Positive | None = None):
         super().__init__()
         self.channels, self.conv_clamp = channel_table(resolution, channels), conv_clamp
-        if min(z_dim, w_dim, num_mapping) < 1:
-            raise ValueError(f"z_dim={z_dim}, w_dim={w_dim} and num_mapping={num_mapping} must all be at least 1")
         self.resolution, self.z_dim, self.w_dim, self.num_mapping = resolution, z_dim, w_dim, num_mapping
         sizes = list(self.channels)
         self.num_ws = 2 * len(sizes)
@@ -93,6 +103,7 @@ class Generator(nn.Module):
         """`synthesis(mapping(z))`: images `[N, 3, R, R]`, about [-1, 1], from `z [N, z_dim]`."""
         return self.synthesis(self.mapping(z, truncation_psi), noise_mode, generator)
 
+    @explained
     def mapping(self, z: Tensor, truncation_psi: float = 1) -> Tensor:
         """Latents of every layer, `ws [N, num_ws, w_dim]`, of standard normal `z [N, z_dim]`.
 
@@ -138,6 +149,7 @@ class Generator(nn.Module):
         # A number that any change of the mapping network changes: it dates w_avg through training, EMA and copies.
         return sum(p.detach().double().sum().item() for p in self.style.parameters())
 
+    @explained
     def synthesis(self, ws: Tensor, noise_mode: str = "random", generator: torch.Generator | None = None) -> Tensor:
         """Images `[N, 3, R, R]` of latents `ws [N, num_ws, w_dim]`, about [-1, 1], not clamped.
 
@@ -180,8 +192,9 @@ class Discriminator(nn.Module):
         mbstd_group: samples over which the minibatch standard deviation is taken, at most; None takes the whole batch.
     """
 
-    def __init__(self, resolution: int, channels: dict[int, int] | None = None, conv_clamp: float | None = None,
-                 mbstd_group: int | None = 4):
+    @checked
+    def __init__(self, resolution: int, channels: dict | None = None, conv_clamp: Positive | None = None,
+                 mbstd_group: Count | None = 4):
         super().__init__()
         self.resolution, self.channels = resolution, channel_table(resolution, channels)
         self.conv_clamp, self.mbstd_group = conv_clamp, mbstd_group
@@ -198,6 +211,7 @@ class Discriminator(nn.Module):
         return dict(resolution=self.resolution, channels=dict(self.channels), conv_clamp=self.conv_clamp,
                     mbstd_group=self.mbstd_group)
 
+    @explained
     def forward(self, img: Tensor) -> Tensor:
         """Logits `[N, 1]` of images `[N, 3, R, R]` in [-1, 1]; they depend on the batch by its standard deviation."""
         wanted = (3, self.resolution, self.resolution)
