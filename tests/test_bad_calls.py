@@ -9,6 +9,7 @@ import importlib
 import inspect
 import math
 import re
+import signal
 import traceback
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,7 +114,8 @@ GOOD = {
     **{f"weights.{name}": lambda x: dict(path=x.gan) for name in (
         "load_generator", "load_discriminator", "load_photosketch", "read_metadata", "read_tensors")},
     "weights.load_judge": lambda x: dict(path=sketchgan.files.weights_folder() / "judge.safetensors"),
-    "weights.load_sketch_embedding": lambda x: dict(path=sketchgan.files.weights_folder() / "sketch_embedding.safetensors"),
+    "weights.load_sketch_embedding": lambda x: dict(
+        path=sketchgan.files.weights_folder() / "sketch_embedding.safetensors"),
     "weights.load_features": lambda x: dict(path=x.gan),
     # world
     "world.Menagerie": lambda x: dict(category="cat", predicate="standing_cat"),
@@ -234,7 +236,7 @@ def wrong_for(good) -> list:
     return ["nonsense\0", None, 3, math.nan, [], {}, (), Nothing(), torch.zeros(2, 2)]
 
 
-HELD = {"ops", "nets", "world", "measure"}       # folders that are through; the others are told what is left
+HELD = {"ops", "nets", "world", "measure"}       # folders that are through; a folder joins when it is
 # Where what is wrong elsewhere is right: (callable, argument) -> parts of the values' reprs.
 FINE = {
     **dict.fromkeys([("files.write_atomically", "path"), ("weights.save", "path"), ("weights.save_training", "path"),
@@ -271,10 +273,29 @@ def call(name: str, given: dict):
     return made
 
 
+class TooLong(Exception):
+    """A bad call must end soon."""
+
+
+@contextlib.contextmanager
+def hurry(seconds: int):
+    """Interrupt what takes longer, where the system has an alarm clock."""
+    def ring(*_):
+        raise TooLong(f"took more than {seconds} s")
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def complaint(name: str, argument: str, good: dict, value) -> str | None:
     """What is wrong with how a bad call ends, or None."""
     try:
-        call(name, good | {argument: value})
+        with hurry(10):
+            call(name, good | {argument: value})
     except (ValueError, TypeError, OSError) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         if not last.filename.startswith(HOME) or not re.match(r"\s*raise\b", last.line or "raise"):
@@ -304,13 +325,12 @@ def bad_calls(name: str, x) -> list[str]:
 
 
 def test_every_exported_callable_is_tried():
-    assert set(EXPORTED) == set(GOOD) | (INNER & set(EXPORTED)), "give each a good call: its bad ones are made of it"
+    missing = {name for name in EXPORTED.keys() - GOOD.keys() - INNER if name.split(".")[0] in HELD}
+    assert not missing, f"give each a good call, of which its bad ones are made: {missing}"
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", [n for n in GOOD if n in EXPORTED and n.split(".")[0] in HELD])
 def test_bad_calls_end_in_an_error_that_names_the_argument(name, x, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = bad_calls(name, x)
-    if name.split(".")[0] not in HELD and found:
-        pytest.xfail(f"{len(found)} bad calls of {name}")
     assert not found, "\n" + "\n".join(found)
