@@ -80,7 +80,8 @@ def _items() -> Iterator[Item]:
     yield Item("hands", "2,062 photographs of a hand showing a digit, for a small GAN", "Apache-2.0",
                (f"https://codeload.github.com/{digits}/zip/refs/heads/master",
                 f"https://github.com/{digits}/archive/refs/heads/master.zip"),
-               "Sign-Language-Digits-Dataset-master.zip", page=f"https://github.com/{digits}", inside="Sign-Language-Digits-Dataset-master/Dataset")
+               "Sign-Language-Digits-Dataset-master.zip", page=f"https://github.com/{digits}",
+               inside="Sign-Language-Digits-Dataset-master/Dataset")
     for word in ("cat", "horse", "church", "hand"):
         yield Item(f"quickdraw-{word}", f"human drawings ({word}) as strokes, for load_sketches", "CC BY 4.0",
                    (f"{QUICKDRAW}{word}.ndjson",), f"{word}.ndjson", "ndjson",
