@@ -290,6 +290,6 @@ def main(argv: list[str] | None = None) -> None:
     try:
         print(prepare(**vars(args)))
     except (ValueError, OSError) as error:
-        raise SystemExit(f"sketchgan.preparation: {error}") from error
+        raise SystemExit(f"sketchgan prepare: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on from there") from None

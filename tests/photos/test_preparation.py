@@ -193,5 +193,5 @@ def test_a_killed_worker_is_explained():
 def test_command_line(photos, tmp_path, capsys):
     preparation.main([str(photos), str(tmp_path / "out"), "--resolution", "16", "--limit", "5"])
     assert "pictures in" in capsys.readouterr().out and preparation.read_index(tmp_path / "out")["plan"]["count"] == 5
-    with pytest.raises(SystemExit, match="sketchgan.preparation: .*nowhere is not there"):
+    with pytest.raises(SystemExit, match="sketchgan prepare: .*nowhere is not there"):
         preparation.main([str(tmp_path / "nowhere"), str(tmp_path / "out2")])
