@@ -1,5 +1,6 @@
 """The networks, and what is done with their outputs: losses, augmentation, samples."""
 from .augment import augment
+from .efficientnet import ImageNetFeatures
 from .embedding import SketchEmbedding
 from .features import FeatureHeads, Features
 from .judge import Judge
@@ -9,6 +10,6 @@ from .photosketch import PhotoSketch
 from .sampling import sample
 from .stylegan2 import Discriminator, Generator, minibatch_stddev
 
-__all__ = ["Discriminator", "FeatureHeads", "Features", "Generator", "Judge", "PhotoSketch", "SketchEmbedding",
+__all__ = ["Discriminator", "FeatureHeads", "Features", "Generator", "ImageNetFeatures", "Judge", "PhotoSketch", "SketchEmbedding",
            "augment", "d_hinge", "d_logistic", "g_hinge", "g_nonsaturating", "minibatch_stddev", "perceptual_distance",
            "r1_penalty", "sample", "weight_penalty"]

@@ -11,6 +11,8 @@ what z is.
 """
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -74,28 +76,39 @@ class CodedPhotos:
         return torch.where((index >= len(self.images))[:, None, None, None], x.flip(3), x)
 
 
-def teach_mapping(G: Generator, category: str | None, code_dim: int | None = None, steps: int = 6000, batch: int = 384, lr: float = 25.0, seed: int = 0) -> float:
-    """Trains G's mapping network so that w is a random rotation of the scene's description (of a photograph: of its code of
-    `code_dim` numbers); returns the unexplained share of variance.
+def known_w(category: str | None, code_dim: int | None, w_dim: int, seed: int = 0):
+    """The function code [N,K] -> w [N,w_dim] that the mapping network is taught, and the generator its numbers came from.
+
+    It is a random rotation of the scene's description (of a photograph: of its code of `code_dim` numbers), the same for
+    the same seed.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    description = lambda code: describe(category, code) if category else code
+    size = description(torch.randn(4, code_size(category) if category else code_dim, generator=rng)).shape[1]
+    mix = torch.linalg.qr(torch.randn(max(w_dim, size), min(w_dim, size), generator=rng))[0]
+    mix = mix if size > w_dim else mix.T                                   # [M,w_dim], orthonormal on its smaller side
+    return lambda code: description(code) @ mix, rng
+
+
+def teach_mapping(G: Generator, category: str | None, code_dim: int | None = None, steps: int = 6000, batch: int = 384,
+                  lr: float = 25.0, seed: int = 0) -> float:
+    """Trains G's mapping network to turn z = [code, rest] into `known_w`; returns the unexplained share of variance.
 
     `lr` is large because the mapping network's weights are stored a hundred times larger than they act (LR_MUL_MAPPING).
     """
-    rng = torch.Generator().manual_seed(seed)
     k = code_size(category) if category else code_dim
     if k >= G.z_dim:
-        raise ValueError(f"z_dim {G.z_dim} leaves no room beside a {category or 'photograph'}'s code of {k} numbers: use at least {k + 8}")
-    description = lambda code: describe(category, code) if category else code
-    sample = description(torch.randn(4, k, generator=rng))
-    mix = torch.linalg.qr(torch.randn(max(G.w_dim, sample.shape[1]), min(G.w_dim, sample.shape[1]), generator=rng))[0]
-    mix = mix if sample.shape[1] > G.w_dim else mix.T                      # [M,w_dim], orthonormal on its smaller side
+        raise ValueError(f"z_dim {G.z_dim} leaves no room beside a {category or 'photograph'}'s code of {k} numbers: "
+                         f"use at least {k + 8}")
+    answer, rng = known_w(category, k, G.w_dim, seed)
     optimizer = torch.optim.Adam(G.style.parameters(), lr, (0.9, 0.99))
     error = variance = torch.tensor(1.0)
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, step / 100 + 0.01) * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / steps)).item())
+            group["lr"] = lr * min(1.0, step / 100 + 0.01) * 0.5 * (1 + math.cos(math.pi * step / steps))
         z = torch.randn(batch, G.z_dim, generator=rng)
         z = z * (G.z_dim / z.square().sum(1, keepdim=True)).sqrt()
-        wanted = description(z[:, :k]) @ mix
+        wanted = answer(z[:, :k])
         loss = (G.style(z.to(G.input.input.device)).cpu() - wanted).square().mean()
         optimizer.zero_grad()
         loss.backward()

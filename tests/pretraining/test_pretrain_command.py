@@ -9,8 +9,9 @@ import torch
 from sketchgan.nets.features import Features
 from sketchgan.nets.stylegan2 import Discriminator, Generator
 from sketchgan.photos.datasets import split_of
-from sketchgan.pretraining import command, mapping
-from sketchgan.pretraining.gan import GanConfig, GanTrainer, grow
+from sketchgan.pretraining import command, fitting, mapping
+from sketchgan.pretraining.gan import GanTrainer, grow
+from sketchgan.pretraining.recipe import GanConfig
 from sketchgan.weights import checkpoints
 from sketchgan.world.scenes import Menagerie, code_size
 
@@ -58,9 +59,44 @@ def test_growing_keeps_the_picture_and_the_shared_layers():
     assert torch.equal(d_small.final_linear[1].weight, d_large.final_linear[1].weight)
 
 
-@pytest.mark.parametrize("extra", [{}, dict(paired_kimg=0.016, heads_weight=0.5)], ids=["plain", "pairs and heads"])
+class Any:
+    """Pictures of any size, as a data set of eight."""
+
+    def __init__(self, resolution):
+        self.images = torch.randn(8, 3, resolution, resolution, generator=torch.Generator().manual_seed(0)).tanh()
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return self.images[index]
+
+
+@pytest.mark.parametrize("resolution, sizes", [(32, [32] * 5), (64, [32, 32, 64, 64, 64]), (128, [32, 32, 64, 64, 128]),
+                                               (256, [32, 32, 64, 64, 128, 128, 256])])
+def test_growth_ends_at_the_resolution_and_publishes_there(resolution, sizes, tmp_path):
+    """One recipe for every resolution: a stage that it does not name lasts as long as the one before."""
+    few = {4: 2, 8: 2, 16: 2, 32: 2, 64: 2, 128: 2, 256: 2}
+    config = GanConfig(resolution=resolution, z_dim=8, w_dim=8, num_mapping=1, channels=few, d_channels=few, batch=2,
+                       growth={32: 0.004}, kimg=0.01)
+    trainer, seen = GanTrainer(config, Any(resolution)), []
+    while not trainer.done:
+        trainer.step()
+        seen.append(trainer.resolution)
+        command.publish(trainer, tmp_path, 0.0, {})
+        assert (tmp_path / "gan.safetensors").exists() == (trainer.resolution == resolution)
+    assert seen == sizes
+    assert checkpoints.load_generator(tmp_path / "gan.safetensors").resolution == resolution
+
+
+STAGES = {"plain": {}, "pairs and heads": dict(paired_kimg=0.016, heads_weight=0.5),
+          "known w, mixed heads": dict(paired_kimg=0.016, heads_weight=0.5, known_w=True, heads_mix=4)}
+
+
+@pytest.mark.parametrize("extra", STAGES.values(), ids=STAGES)
 def test_resume_is_exact_at_every_stage(extra, tmp_path, monkeypatch):
-    monkeypatch.setattr("sketchgan.pretraining.gan.teach_mapping", lambda G, category, dims, seed: mapping.teach_mapping(G, category, dims, steps=3, batch=8, seed=seed))
+    monkeypatch.setattr("sketchgan.pretraining.gan.teach_mapping",
+                        lambda G, category, dims, *_, seed: mapping.teach_mapping(G, category, dims, 3, 8, seed=seed))
     config = GanConfig(**TINY, **extra)
     make = lambda: GanTrainer(config, Noise(), features())
     straight, losses = make(), []
@@ -74,6 +110,37 @@ def test_resume_is_exact_at_every_stage(extra, tmp_path, monkeypatch):
         broken.load(checkpoints.load_training(tmp_path / "c.pt"))
     assert losses == again
     assert torch.equal(weights(straight), weights(broken)) and straight.resolution == 32
+
+
+def test_known_w_teaches_the_painter_by_the_answer_and_the_mapping_when_the_game_begins(monkeypatch):
+    monkeypatch.setattr("sketchgan.pretraining.gan.teach_mapping",
+                        lambda G, category, dims, *_, seed: mapping.teach_mapping(G, category, dims, 40, 32, seed=seed))
+    trainer = GanTrainer(GanConfig(**TINY, paired_kimg=0.016, known_w=True), Noise(), features())
+    z = mapping.z_of_code(Noise().code, 48, torch.Generator().manual_seed(0))
+    answer, _ = mapping.known_w("cat", None, 16)
+    before = trainer.G.style[1].weight.clone()
+    while trainer.seen < 16:
+        assert torch.allclose(trainer.latents(z, trainer.G)[:, 3], answer(Noise().code))
+        trainer.step()
+        assert torch.equal(trainer.G.style[1].weight, before) and not trainer.taught and not trainer.usable
+    trainer.step()
+    assert trainer.taught and not torch.equal(trainer.G.style[1].weight, before)
+    assert torch.equal(trainer.latents(z, trainer.G), trainer.G.mapping(z))
+
+
+def test_a_checkpoint_with_nan_is_not_written(tmp_path):
+    trainer = GanTrainer(GanConfig(**{**TINY, "kimg": 0.004}), Noise())
+    command.train_gan(trainer, tmp_path, {})
+    sound = (tmp_path / "checkpoint.pt").read_bytes()
+    assert trainer.load(checkpoints.load_training(tmp_path / "checkpoint.pt")) is None
+    with torch.no_grad():
+        trainer.D.final_linear[1].bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="D.*NaN.*checkpoint before it is sound"):
+        command.train_gan(trainer, tmp_path / "other", {})      # done already: it only saves
+    assert not (tmp_path / "other" / "checkpoint.pt").exists()
+    with pytest.raises(FloatingPointError):
+        fitting.save_finite(tmp_path / "checkpoint.pt", trainer.state())
+    assert (tmp_path / "checkpoint.pt").read_bytes() == sound
 
 
 def test_the_game_learns():
