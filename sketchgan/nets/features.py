@@ -76,10 +76,11 @@ class Features(nn.Module):
 
 
 class Mixing(nn.Module):
-    """Fixed random mixing of features across channels and scales (Sauer et al. 2021, section 3.2): without it heads look
-    at a few telling channels and miss the rest; with it each of them sees a little of everything.
+    """Fixed random mixing of features across channels and scales (Sauer et al. 2021, section 3.2): without it heads
+    look at a few telling channels and miss the rest; with it each of them sees a little of everything.
 
-    channels: widths of the levels, finest first. width: of the mixed levels; the second has twice, the others four times.
+    channels: widths of the levels, finest first. width: of the mixed levels; the second has twice, the others four
+    times.
     """
 
     def __init__(self, channels: tuple[int, ...], width: int):
@@ -102,7 +103,8 @@ class Mixing(nn.Module):
 
 
 class FeatureHeads(nn.Module):
-    """One small patch discriminator on each level of frozen features (Sauer et al. 2021, section 3.2), with spectral norm.
+    """One small patch discriminator on each level of frozen features (Sauer et al. 2021, section 3.2), with spectral
+    norm.
 
     channels: widths of the levels, finest first. mix: width of their `Mixing`; 0 does without. With it the levels are
     those of ImageNetFeatures, which begin at stride 4; without, those of Features, whose two finest are halved: speed.

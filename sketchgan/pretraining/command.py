@@ -84,7 +84,8 @@ def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None 
 
     began, saved = time.monotonic(), time.monotonic()
     total, shown = int(trainer.config.kimg * 1000), -1
-    with Progress(total=total, initial=trainer.seen, unit="img", desc=out.name, disable=not first, mininterval=2) as bar:
+    with Progress(total=total, initial=trainer.seen, unit="img", desc=out.name, disable=not first,
+                  mininterval=2) as bar:
         while not trainer.done:
             tick = time.monotonic()
             log = trainer.step()
@@ -103,8 +104,8 @@ def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None 
     picture()
     save()
     if first and not trainer.done:
-        print(f"stopped at {trainer.seen / 1000:.1f} of {trainer.config.kimg:g} kimg after {seconds / 60:.1f} min; the same "
-              "command goes on")
+        print(f"stopped at {trainer.seen / 1000:.1f} of {trainer.config.kimg:g} kimg after {seconds / 60:.1f} min; "
+              "the same command goes on")
 
 
 def _gan(args: argparse.Namespace) -> None:
@@ -136,8 +137,9 @@ def _gan(args: argparse.Namespace) -> None:
 # Command line
 
 def _table(text: str) -> dict[int, float]:
-    """'32:12,64:40' -> {32: 12.0, 64: 40.0}"""
-    return {int(k): float(v) for k, v in (part.split(":") for part in text.split(",") if part)}
+    """'32:12,64:40' -> {32: 12, 64: 40}"""
+    number = lambda v: int(v) if v.isdecimal() else float(v)
+    return {int(k): number(v) for k, v in (part.split(":") for part in text.split(",") if part)}
 
 
 def _yes(text: str) -> bool:
@@ -182,15 +184,19 @@ TEACHERS = {"sketcher": (teachers.SketcherConfig, teachers.train_sketcher, "phot
 
 def parser() -> argparse.ArgumentParser:
     """The command line; see the module's first lines."""
-    root = argparse.ArgumentParser(prog="python -m sketchgan pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    root = argparse.ArgumentParser(prog="python -m sketchgan pretrain", description=__doc__,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = root.add_subparsers(dest="command", required=True)
 
-    def add(name: str, run, what: str, config: type, skip: tuple[str, ...] = (), file: str | None = None) -> argparse.ArgumentParser:
+    def add(name: str, run, what: str, config: type, skip: tuple[str, ...] = (),
+            file: str | None = None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=what)
         command.set_defaults(run=run)
         if file:
-            command.add_argument("--out", default=f"outputs/{file}", help="weights to write; an unfinished run lies beside them")
-        command.add_argument("--minutes", type=float, help="stop after this long, with a checkpoint; schedules depend on images alone")
+            command.add_argument("--out", default=f"outputs/{file}",
+                                 help="weights to write; an unfinished run lies beside them")
+        command.add_argument("--minutes", type=float, help="stop after this long, with a checkpoint; schedules depend "
+                                                           "on images alone")
         command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         command.add_argument("--threads", type=int, default=os.cpu_count() or 1)
         _add_fields(command, config, skip)
@@ -199,17 +205,23 @@ def parser() -> argparse.ArgumentParser:
     gan = add("gan", _gan, "a StyleGAN2 from a category of Menagerie or a folder of pictures", GanConfig)
     gan.add_argument("images", help=f"{', '.join(CATEGORIES)}, or a folder")
     gan.add_argument("--out", required=True, help="folder for checkpoint, samples and weights")
-    gan.add_argument("--preset", choices=PRESETS, default="plain", help="'laptop' made the shipped cat and horse, 'photos' is for a few thousand photographs and made the hands")
-    gan.add_argument("--features", help="for heads and pairs: weights of a feature network, or 'imagenet' for EfficientNet-Lite0 (extra 'train')")
-    gan.add_argument("--start", help="weights to begin with instead of random ones, such as data/weights/cat64.safetensors")
-    gan.add_argument("--part", choices=("train", "held_out"), help="of photographs, only one side of the split by file hash; all without it")
+    gan.add_argument("--preset", choices=PRESETS, default="plain", help="'laptop' made the shipped cat and horse, "
+                                                                        "'photos' is for a few thousand photographs "
+                                                                        "and made the hands")
+    gan.add_argument("--features", help="for heads and pairs: weights of a feature network, or 'imagenet' for "
+                                        "EfficientNet-Lite0 (extra 'train')")
+    gan.add_argument("--start", help="weights to begin with instead of random ones, such as "
+                                     "data/weights/cat64.safetensors")
+    gan.add_argument("--part", choices=("train", "held_out"), help="of photographs, only one side of the split by file "
+                                                                   "hash; all without it")
     gan.add_argument("--scenes", type=int, default=9216, help="how many scenes of Menagerie to render and keep")
     gan.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
     gan.add_argument("--sheet-kimg", type=float, default=4.0, help="kimg between sheets of samples")
 
     for name, (config, _, file) in TEACHERS.items():
         add(name, _teacher, config.__doc__.split("\n")[0], config, file=file)
-    photos = add("photo-judge", _photo_judge, "a judge of photographs that lie in one folder for each pose", PhotoJudgeConfig,
+    photos = add("photo-judge", _photo_judge, "a judge of photographs that lie in one folder for each pose",
+                 PhotoJudgeConfig,
                  ("categories", "scenes", "held_out", "scene_seed"), "photo_judge.safetensors")
     photos.add_argument("photos", help="the folder of folders")
     return root

@@ -28,6 +28,7 @@ from ..nets.stylegan2 import Discriminator, Generator
 from .mapping import known_w, teach_mapping, z_of_code
 from .recipe import MAY_CHANGE, GanConfig, stages
 
+
 def grow(old: nn.Module, new: nn.Module) -> None:
     """Copies into `new`, twice the resolution, all it shares with `old`; what is new keeps its initial values.
 
@@ -138,8 +139,9 @@ class GanTrainer:
         """Begins with trained networks of the full resolution (shipped weights, say) instead of random ones: no growth,
         no teaching."""
         self._build(self.config.resolution)
+        shapes = lambda network: {k: v.shape for k, v in network.state_dict().items()}
         for mine, given in ((self.G, G), (self.D, D)):
-            if {k: v.shape for k, v in mine.state_dict().items()} != {k: v.shape for k, v in given.state_dict().items()}:
+            if shapes(mine) != shapes(given):
                 raise ValueError(f"the {type(given).__name__.lower()} to start from has other sizes than the "
                                  f"configuration ({given.config} against {self.config.resolution} px, "
                                  f"{self.config.channels}): choose the configuration it was trained with")

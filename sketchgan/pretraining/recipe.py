@@ -1,4 +1,5 @@
-"""The recipe of a base GAN: what decides its training, the presets that made the shipped weights, the stages of growth."""
+"""The recipe of a base GAN: what decides its training, the presets that made the shipped weights, the stages of
+growth."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -67,8 +68,8 @@ MAY_CHANGE = {"kimg", "batch", "paired_kimg", "paired_share", "paired_weight", "
 def stages(config: GanConfig) -> dict[int, float]:
     """Each resolution below the full one at which the networks are trained -> the kimg at which they leave it.
 
-    `config.growth` may name fewer or more resolutions than there are: a stage that it does not name lasts as long as the
-    one before, and what is not below the full resolution is no stage.
+    `config.growth` may name fewer or more resolutions than there are: a stage that it does not name lasts as long as
+    the one before, and what is not below the full resolution is no stage.
     """
     size, left = min((r for r in config.growth if r < config.resolution), default=config.resolution), {}
     while size < config.resolution:

