@@ -170,7 +170,7 @@ def test_the_gpu_run_is_rehearsed_at_16_px(benchmark, tmp_path, monkeypatch):
     bases.main(["pack", str(photos), "--resolution", "16", "--out", str(tmp_path / "pack")])
     packed = bases.Packed(tmp_path / "pack" / "photos.npz", "cpu")
     assert len(packed) == 12 and packed.code.shape == (12, 11) and packed[torch.tensor([3])].shape == (1, 3, 16, 16)
-    run = ["train", str(tmp_path / "pack"), "--minutes", "3", "--device", "cpu", "--batch", "4"]
+    run = ["train", str(tmp_path / "pack"), "--minutes", "2.2", "--device", "cpu", "--batch", "4"]
     bases.main([*run, "--out", str(tmp_path / "first")])
     files = {f.name: f.stat().st_size for f in (tmp_path / "first" / "photos").iterdir()}
     assert {"networks.pt", "moments.pt", "gan.safetensors"} < files.keys() and max(files.values()) < 16e6
