@@ -232,6 +232,6 @@ def main(argv: list[str] | None = None) -> None:
             item = _item(args.name)
             print(item.result if item.result.exists() else item.place)
     except (ValueError, OSError) as error:
-        raise SystemExit(f"sketchgan.hub {args.command}: {error}") from error
+        raise SystemExit(f"sketchgan hub {args.command}: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; what has arrived stays, and the same command goes on from there") from None

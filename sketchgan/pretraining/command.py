@@ -234,4 +234,4 @@ def main(argv: list[str] | None = None) -> None:
     try:
         args.run(args)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
-        raise SystemExit(f"sketchgan.pretrain {args.command}: {error}") from error
+        raise SystemExit(f"sketchgan pretrain {args.command}: {error}") from error
