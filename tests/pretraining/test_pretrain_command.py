@@ -280,7 +280,7 @@ def test_command_line_trains_a_folder_and_goes_on(photos, tmp_path):
     trained = sum(split_of(f) == "train" for f in photos.iterdir())
     assert (made["data"], made["part"], made["images"]) == ("photos", "train", trained)
     with pytest.raises(SystemExit, match="another configuration"):
-        command.main(["gan", str(photos), "--out", str(out), *longer])
+        command.main(["gan", str(photos), "--out", str(out), *longer, "--mixing", "0.5"])
     with pytest.raises(SystemExit, match="no folder"):
         command.main(["gan", str(tmp_path / "nothing"), "--out", str(out), *FLAGS])
 
