@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 import html
+import os
 import sys
 import threading
+from typing import Annotated, Literal
 
 import torch
+from torch import Tensor, nn
 
 from .. import plotting
+from ..customizing import CustomizeConfig
 from ..customizing.session import Allowance
 from ..customizing.sessions import open_session
 from ..drawing import SketchError, chamfer
+from ..files.checks import Limits, Positive, checked
 from .parts import BUSY, WIDE, answered, button, clock, folded, grid, row, somebody_is_there, w
 from .slider import ORIGINAL, HistorySlider, moment
 
@@ -41,10 +46,12 @@ class LiveTraining(w.VBox):
     already, in which little could be seen.
     """
 
-    def __init__(self, G, D, F, sketches=None, images=None, config=None, minutes=None, checkpoint=None, fresh=None,
-                 pad=None, judge=None, predicate=None, mode="auto", samples=8):
-        if mode not in ("auto", "thread", "cell"):
-            raise ValueError(f"mode={mode!r} is not known; choose 'auto', 'thread' or 'cell'")
+    @checked
+    def __init__(self, G: nn.Module, D: nn.Module, F: nn.Module, sketches: Tensor | None = None, images=None,
+                 config: CustomizeConfig | None = None, minutes: Positive | None = None,
+                 checkpoint: str | os.PathLike | None = None, fresh: bool | None = None, pad: w.Widget | None = None,
+                 judge=None, predicate: str | None = None, mode: Literal["auto", "thread", "cell"] = "auto",
+                 samples: Annotated[int, Limits(1, 64)] = 8):
         colab = sys.modules.get("google.colab")
         if colab:                                           # without this Colab shows no widget that is not its own
             from google.colab import output

@@ -6,16 +6,20 @@ tested, without a browser.
 
 import asyncio
 import functools
+import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from torch import nn
 
 from ..drawing import Drawing, SketchError, rasterize, read_strokes, sketch_names, write_document
 from ..drawing.sketches import IMAGE_SUFFIXES
 from ..drawing.strokes import FRAME, PEN
 from ..files.atomic import write_atomically
+from ..files.checks import Limits, checked
 from .easel import Easel
 from .nearness import Nearness
 from .parts import (
@@ -50,6 +54,7 @@ BUTTONS = (("clear", "Clear", "Remove all strokes of this sketch"),
            ("left", "◀", "Move this sketch one place to the left", "move", -1),
            ("right", "▶", "Move this sketch one place to the right", "move", 1),
            ("delete", "Delete", "Remove this sketch"))
+Side = Annotated[int, Limits(8, 4096)]
 
 
 class SketchPad(w.VBox):
@@ -70,7 +75,11 @@ class SketchPad(w.VBox):
     the button "Use example drawings". keep: a file that always holds what is drawn, and brings it back to a new kernel.
     """
 
-    def __init__(self, start=None, size=272, width=PEN, F=None, resolution=None, G=None, examples=None, keep=None):
+    @checked
+    def __init__(self, start=None, size: Annotated[int, Limits(64, 2048)] = 272,
+                 width: Annotated[float, Limits(2, 48)] = PEN, F: nn.Module | None = None,
+                 resolution: Side | None = None, G: nn.Module | None = None, examples: str | None = None,
+                 keep: str | os.PathLike | None = None):
         self.drawing, self.F, self.examples = Drawing(), F, examples
         self.resolution = resolution or (64 if G is None else G.resolution)
         self.keep = Path(keep) if keep and somebody_is_there() else None        # other runs are the same each time
@@ -132,7 +141,8 @@ class SketchPad(w.VBox):
             drawn = self.drawing.drawn
         return [self._fitted(strokes) for strokes in drawn]
 
-    def sketches(self, resolution=None):
+    @checked
+    def sketches(self, resolution: Side | None = None):
         """[S, 1, R, R] of all sketches that have strokes; SketchError if none has. resolution: else the pad's own."""
         drawn = self.strokes()
         if not drawn:
