@@ -14,17 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD:sketchgan/customizing/history.py
 from ..files.atomic import write_atomically
+from ..files.checks import Count, Positive, Weight, Whole, check
 from ..nets.stylegan2 import Generator
 from ..weights import checkpoints
 from ..weights.checkpoints import CheckpointError, content_hash, write_safetensors
-=======
-from . import checkpoints
-from .checkpoints import CheckpointError, content_hash, write_atomically, write_safetensors
-from .checks import Count, Positive, Weight, Whole, check
-from .stylegan2 import Generator
->>>>>>> 5f3fb5cb6594dff8d4f2d5fc5d65830619fed62c:sketchgan/history.py
 
 INDEX = "history.json"
 

@@ -11,14 +11,9 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-<<<<<<< HEAD:sketchgan/customizing/state.py
+from ..files.checks import Whole, check
 from ..nets.stylegan2 import Discriminator, Generator, WShift
 from ..weights.checkpoints import content_hash
-=======
-from .checkpoints import content_hash
-from .checks import Whole, check
-from .stylegan2 import Discriminator, Generator, WShift
->>>>>>> 5f3fb5cb6594dff8d4f2d5fc5d65830619fed62c:sketchgan/training_state.py
 
 STREAMS = ("z", "mixing", "noise", "augment", "sketches", "images")
 # What may train in G, by the names of its parameters: CustomizeConfig.optim_param.
@@ -113,21 +108,6 @@ class Images:
             images = self.source(n, self.generator)
         else:
             images = self.source[self.order.batch(n, len(self.source))]
-<<<<<<< HEAD:sketchgan/customizing/state.py
-        wanted = (n, 3, self.G.resolution, self.G.resolution)
-        if tuple(images.shape) != wanted or not images.is_floating_point():
-            raise ValueError(
-                f"images gave a batch {list(images.shape)} of {images.dtype}; wanted float [N, 3, R, R] = {list(wanted)} "
-                f"in [-1, 1]. sketchgan.photos.datasets.ImageFolder(path, {self.G.resolution}) reads a folder so; "
-                f"datasets.to_float converts uint8."
-            )
-        if images.abs().max() > IMAGE_LIMIT:
-            raise ValueError(
-                f"images reach {images.abs().max():.3g}; wanted values in [-1, 1]. "
-                f"Scale 0...255 by x / 127.5 - 1, or use sketchgan.photos.datasets.ImageFolder."
-            )
-        return images.to(device)
-=======
         return self.checked(images, n).to(device)
 
     def checked(self, images: Tensor, n: int) -> Tensor:
@@ -146,7 +126,6 @@ class Images:
                              f"brighter than mid-grey. Scale 0...1 by x * 2 - 1, or use sketchgan.photos.ImageFolder.")
         self.dark = True  # asked of the first ones only: a batch of snow is no mistake
         return images
->>>>>>> 5f3fb5cb6594dff8d4f2d5fc5d65830619fed62c:sketchgan/training_state.py
 
 
 class TrainingState:
