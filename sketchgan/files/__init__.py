@@ -3,6 +3,7 @@ from .. import lazily
 
 __all__, __getattr__, __dir__ = lazily(__name__, {
     "atomic": "lock write_atomically",
+    "readers": "reading",
     "places": "data_folder sketches_folder weights_folder",
     "hub": "cache_folder fetch find_data",
     "downloads": "DownloadError download",

@@ -3,7 +3,7 @@ holds it to that.
 
     @dataclass(frozen=True)
     class Recipe:
-        batch: Count = 4                            # Count, Positive, Weight, ...: below; or Annotated[float, Limits(2, 5)]
+        batch: Count = 4                            # or Positive, Weight, ... below; or Annotated[float, Limits(2, 5)]
         augment: Annotated[str, parse_policy] = ""  # a function of the value, which raises ValueError itself
         minutes: Positive | None = None
         __post_init__ = check_fields
@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Where a number may lie: from `least` to `most`, both allowed, `above` and `below`, which are not; or among `choices`."""
+    """Where a number may lie: from `least` to `most`, both allowed; `above` and `below`, not allowed; in `choices`."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -80,7 +80,7 @@ def checked(function):
 
 
 def check(name: str, value, hint):
-    """The value, if it is what the annotation `hint` wants; else a ValueError that names it and says what was wanted."""
+    """The value, if it is what the annotation `hint` wants; else a ValueError that says what was given and wanted."""
     try:
         return _fit(value, hint)
     except _Misfit:
@@ -97,8 +97,8 @@ class _Misfit(Exception):
 @functools.cache
 def _hints(owner) -> dict[str, Any]:
     hints = typing.get_type_hints(owner, include_extras=True)
-    names = [field.name for field in dataclasses.fields(owner)] if isinstance(owner, type) else hints.keys() - {"return"}
-    return {name: hints[name] for name in names}
+    names = [field.name for field in dataclasses.fields(owner)] if isinstance(owner, type) else hints
+    return {name: hints[name] for name in names if name != "return"}
 
 
 def _fit(value, hint):

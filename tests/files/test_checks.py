@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_named_with_what_was_wanted(wrong, wanted):
 
 
 def test_what_fits_is_taken_and_numpy_s_numbers_become_python_s():
-    recipe = Recipe(np.int64(3), np.float32(0.5), minutes=3, inner=Inner(1), channels={np.int64(4): 8}, names=("a",), mode=2)
+    recipe = Recipe(np.int64(3), np.float32(0.5), minutes=3, inner=Inner(1), channels={np.int64(4): 8}, mode=2)
     assert type(recipe.batch) is int and type(recipe.lr) is float and recipe.lr == 0.5 and recipe.channels == {4: 8}
     assert type(next(iter(recipe.channels))) is int and recipe.minutes == 3
 
