@@ -5,6 +5,8 @@ callbacks arrive on any thread and at any moment; training reads all of them tog
 A wrong value is refused where it is set, on the thread of whoever set it, so that training never stumbles over it.
 """
 
+import contextlib
+import signal
 import threading
 import time
 from typing import Annotated
@@ -133,3 +135,35 @@ def check_sketches(sketches: torch.Tensor, resolution: int | None = None) -> tor
             f"An empty page, or values in [0, 1]? {advice}"
         )
     return sketches
+
+
+@contextlib.contextmanager
+def interrupts_wait(run):
+    """In the block, Ctrl-C in the middle of a step waits for its end, and between two steps saves them first; a second
+    one does not wait. Unless somebody else has taken the signal."""
+    if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, on_interrupt)
+        running.append(run)
+    try:
+        yield
+    finally:
+        if run in running:
+            running.remove(run)
+        ours = signal.getsignal(signal.SIGINT) is on_interrupt
+        if ours and not running and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+running = []  # whose loops are open on the main thread
+
+
+def on_interrupt(number, frame):
+    for run in running:
+        if not run.whole and not run.interrupted:
+            run.interrupted = True                     # at the end of its step it interrupts itself
+            return
+    for run in running:
+        if run.whole:
+            run.keep()
+    signal.default_int_handler(number, frame)

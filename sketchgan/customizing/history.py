@@ -8,6 +8,7 @@ takes, its states stand in an even row from the beginning to the end. A folder h
 
 import contextlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,16 +125,16 @@ class History:
         return snapshot
 
     def _thin(self):
-        """Keep the first, then the next that is twice as far away as before, and so on; and the chosen one and the newest,
-        of which one is the result."""
+        """Keep the newest, then the one that is twice as far before it as until now, and so on to the first; and the chosen
+        one."""
         self.every *= 2
-        kept, last = [], -self.every
-        for snapshot in self.snapshots:
-            if snapshot.seconds - last >= 0.99 * self.every:
-                last = snapshot.seconds
-                kept.append(snapshot)
-            elif snapshot is self.chosen or snapshot is self.snapshots[-1]:
-                kept.append(snapshot)
+        first, kept, after = self.snapshots[0], [], math.inf
+        for snapshot in reversed(self.snapshots):
+            if min(after - snapshot.seconds, snapshot.seconds - first.seconds) >= 0.99 * self.every:
+                after = snapshot.seconds
+                kept.insert(0, snapshot)
+            elif snapshot in (first, self.chosen, self.snapshots[-1]):
+                kept.insert(0, snapshot)
         self._keep(kept)
 
     def forget_after(self, iteration: int, seconds: float) -> None:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..files.checks import Whole, check
-from ..nets.stylegan2 import Discriminator, Generator, WShift
-from ..weights.checkpoints import content_hash
+from ..nets.stylegan2 import Discriminator, WShift
+from ..weights.checkpoints import CheckpointError, content_hash
 
 STREAMS = ("z", "mixing", "noise", "augment", "sketches", "images")
 # What may train in G, by the names of its parameters: CustomizeConfig.optim_param.
@@ -85,8 +85,8 @@ class Images:
 
     def fingerprint(self, most: int = 8) -> str:
         """'7 images (0123456789abcdef)'; raises ValueError if the source is none."""
-        if not (hasattr(self.source, "__len__") and hasattr(self.source, "shape" if isinstance(self.source, Tensor)
-                                                            else "__getitem__")) or isinstance(self.source, (str, dict)):
+        indexed = hasattr(self.source, "__len__") and hasattr(self.source, "__getitem__")
+        if not indexed or isinstance(self.source, (str, dict, list, tuple)):
             raise ValueError(f"images is a {type(self.source).__name__}; wanted a tensor [M, 3, R, R], an ImageFolder(path, "
                              f"{self.G.resolution}), a function (n, generator) -> [n, 3, R, R], or None.")
         count = len(self.source)
@@ -115,7 +115,7 @@ class Images:
         wanted, R = (n, 3, self.G.resolution, self.G.resolution), self.G.resolution
         if not isinstance(images, Tensor) or tuple(images.shape) != wanted or not images.is_floating_point():
             given = f"{list(images.shape)} of {images.dtype}" if hasattr(images, "dtype") else f"of {type(images).__name__}"
-            raise ValueError(f"images gave a batch {given}; wanted a float tensor [N, 3, R, R] = {list(wanted)} in [-1, 1]. "
+            raise ValueError(f"images gave a batch {given}; wanted float [N, 3, R, R] = {list(wanted)} in [-1, 1]. "
                              f"sketchgan.photos.ImageFolder(path, {R}) reads a folder so; photos.to_float converts uint8.")
         low, high = images.aminmax()
         if high > IMAGE_LIMIT or low < -IMAGE_LIMIT:
@@ -208,16 +208,16 @@ class TrainingState:
         }
 
     def check(self, state: dict, sizes: set[int]) -> None:
-        """Raise ValueError unless a state_dict can be continued here: of these networks and images, each tensor of the
+        """Raise ValueError (CheckpointError) unless a state_dict can be continued here: of these networks and images, each tensor of the
         shape and kind that is needed, every number in its range.  sizes: of what the sketches' order may be of."""
         other = [name for name in self.base if state["base"][name] != self.base[name]]
         if other:
-            raise ValueError(
+            raise CheckpointError(
                 f"The checkpoint was made from another {' and another '.join(other)} than given now: the weights differ. "
                 f"Resume with the networks the run began with (the base models, not the customised one)."
             )
         if state["images"] != self.images.kind:
-            raise ValueError(
+            raise CheckpointError(
                 f"The checkpoint was made with {state['images']} for D_image, and now there is {self.images.kind}. "
                 f"Resume with the images the run began with."
             )
@@ -314,33 +314,8 @@ def frozen_sketcher(F: nn.Module, batch_stats: bool) -> nn.Module:
     return F
 
 
-def check_networks(G, D, F, config) -> None:
-    """Raise ValueError, saying what to do, if the three networks do not fit together."""
-    for name, network, kind in (("G", G, Generator), ("D", D, Discriminator)):
-        if not isinstance(network, kind):
-            raise ValueError(f"{name} is a {type(network).__name__}; wanted is a {kind.__name__}. Load it with load_generator(path) "
-                             f"and load_discriminator(path).")
-    if isinstance(F, (Generator, Discriminator)):
-        raise ValueError(f"F is a {type(F).__name__}; wanted is a network from photographs to sketches. Use load_photosketch(path).")
-    if D.resolution != G.resolution:
-        raise ValueError(f"G makes {G.resolution} px but D looks at {D.resolution} px. Load both from one file: "
-                         f"load_generator(path) and load_discriminator(path).")
-    for name, network in dict(G=G, D=D, F=F).items():
-        if not all(p.isfinite().all() for p in network.parameters()):
-            raise ValueError(f"{name} has weights that are NaN or infinite, so nothing can be learned from it. "
-                             f"Load an earlier or undamaged file.")
-    if G.resolution % (4 << config.f_halvings):
-        raise ValueError(f"F needs sides that are multiples of 4; {G.resolution} px halved {config.f_halvings} times "
-                         f"are not. Lower f_halvings.")
-    blank = torch.zeros(1, 3, G.resolution >> config.f_halvings, G.resolution >> config.f_halvings)
-    blank = blank.to(next(F.parameters()))
-    try:
-        with torch.no_grad():
-            made = list(F(blank).shape)
-    except RuntimeError as error:
-        raise ValueError(f"F does not take images {list(blank.shape)}: {error}. "
-                         f"Use load_photosketch(path), a network from photographs to sketches.") from error
-    wanted = [1, 1, *blank.shape[2:]]
-    if made != wanted:
-        raise ValueError(f"F turns images {list(blank.shape)} into {made}; wanted sketches {wanted}. "
-                         f"Use load_photosketch(path), a network from photographs to sketches.")
+def same(a, b) -> bool:
+    """Whether two values are equal, of tensors in shape and every element."""
+    if isinstance(a, Tensor):
+        return a.shape == b.shape and torch.equal(a.cpu(), b.cpu())
+    return a == b

@@ -20,33 +20,31 @@ come for a while.
 import copy
 import dataclasses
 from collections.abc import Callable, Collection
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from ..drawing.chamfer import chamfer
+from ..files.checks import Count, Limits, Positive, Seed, Weight, Whole, check, check_fields
 from ..measure.metrics import color_spread
 from ..nets.sampling import sample
-from .state import frozen_sketcher
+from .state import frozen_sketcher, require_like
 
 
 @dataclasses.dataclass(frozen=True)
 class StoppingRule:
     """When to look, what to accept, when to give up; each number with its reason."""
 
-    every: int = 250         # iterations between looks: a look costs about as much as 10 to 20 of them
-    samples: int = 256       # of a look, always of the same z and noise: differences are those of G
-    keep: float = 0.8        # least diversity to accept, as a share of the base's
-    overfit: float | None = None  # most overfit to accept; None: any (see above). ADA's target would be 0.6
-    patience: int = 8        # looks without a nearer one, after which training is over
-    truncate: float = 1 / 6  # distances beyond this share of the side count as this, as in warmstart.py
-    seed: int = 17           # of z and noise
+    every: Count = 250             # iterations between looks: a look costs about as much as 10 to 20 of them
+    samples: Annotated[int, Limits(least=2)] = 256  # of a look, of fixed z and noise: differences are those of G
+    keep: Weight = 0.8             # least diversity to accept, as a share of the base's
+    overfit: float | None = None   # most overfit to accept; None: any (see above). ADA's target would be 0.6
+    patience: Count = 8            # looks without a nearer one, after which training is over
+    truncate: Annotated[float, Limits(least=1e-3)] = 1 / 6  # of the side: farther counts as this, as in warmstart.py
+    seed: Seed = 17                # of z and noise
 
-    def __post_init__(self):
-        for name, least in (("every", 1), ("samples", 2), ("patience", 1), ("truncate", 1e-3)):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name}={getattr(self, name)} of the StoppingRule must be at least {least}. "
-                                 f"CustomizeConfig(stopping=None) does without looks.")
+    __post_init__ = check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +52,13 @@ class Look:
     """One look at a generator. distance and unseen in pixels; diversity relative to the base's; overfit and unseen are
     None where no sketches were kept back."""
 
-    iteration: int
-    distance: float
-    diversity: float
+    iteration: Whole
+    distance: Weight
+    diversity: Weight
     overfit: float | None = None
-    unseen: float | None = None
+    unseen: Weight | None = None
+
+    __post_init__ = check_fields
 
 
 def accepted(look: Look, rule: StoppingRule) -> bool:
@@ -193,7 +193,15 @@ class Watch:
                     kept=dict(self.kept), start=self.start, spread=self.spread)
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from a state_dict; looks by another rule cannot be compared with ours, and are forgotten."""
-        if state["rule"] == dataclasses.asdict(self.rule):
-            self.trace = [Look(**look) for look in state["trace"]]
-            self.kept, self.start, self.spread = dict(state["kept"]), state["start"], state["spread"]
+        """Go on from a state_dict; looks by another rule cannot be compared with ours, and are forgotten.
+
+        Raises ValueError if it is none of this generator's.
+        """
+        if state["rule"] != dataclasses.asdict(self.rule):
+            return
+        trace, ours = [Look(**look) for look in state["trace"]], self.weights(self.G)
+        for name, weights in (("kept", state["kept"]), ("start", state["start"])):
+            if weights or trace and name == "kept":
+                require_like(weights, ours, f"the generator of the watch's {name}")
+        self.trace, self.kept, self.start = trace, dict(state["kept"]), state["start"]
+        self.spread = check("spread of the watch", state["spread"], Positive | None)

@@ -11,7 +11,7 @@ import torch
 
 from .. import plotting
 from ..customizing.session import Allowance
-from ..customizing.sessions import open_session
+from ..customizing.session import open_session
 from ..drawing.sketches import SketchError
 from .parts import button, clock, grid, w
 from .slider import ORIGINAL, HistorySlider, moment

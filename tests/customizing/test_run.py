@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as nnf
 
+from sketchgan.customizing import run as run_module
 from sketchgan.customizing.controls import Controls
 from sketchgan.customizing.run import CustomizeConfig, NonFiniteLoss, Run, customize, train_step
 from sketchgan.customizing.state import Shuffle, TrainingState
@@ -249,7 +250,7 @@ def test_images_from_a_tensor_a_function_or_the_original(networks, sketches):
     from_folder, _ = play(networks, sketches, QUICK, 6, images=Folder())
     assert from_tensor == from_folder
     # Two whole batches an epoch, the incomplete third dropped: as the published loader does.
-    epochs = torch.stack(seen).reshape(3, 8)
+    epochs = torch.stack(seen[1:]).reshape(3, 8)  # the first look is to know the source again
     assert all(len(set(epoch.tolist())) == 8 for epoch in epochs) and len(set(map(str, epochs))) == 3
     by_function, _ = play(networks, sketches, QUICK, 2, images=lambda n, generator: data[:n])
     own, _ = play(networks, sketches, QUICK, 2)
@@ -257,9 +258,11 @@ def test_images_from_a_tensor_a_function_or_the_original(networks, sketches):
 
 
 @pytest.mark.parametrize("images, words", [
-    (torch.rand(5, 3, 16, 16), "batch .*16, 16.*wanted float"),
+    (torch.rand(5, 3, 16, 16) * 2 - 1, "batch .*16, 16.*wanted float"),
     (torch.zeros(5, 3, 8, 8, dtype=torch.uint8), "uint8.*to_float"),
-    (torch.rand(5, 3, 8, 8) * 255, r"reach .*wanted values in \[-1, 1\]"),
+    (torch.rand(5, 3, 8, 8) * 255, r"reach .*wanted values in \[-1, 1\]"), (torch.rand(5, 3, 8, 8), "brighter than mid-grey.*x . 2 - 1"),
+    (torch.rand(0, 3, 8, 8), "no images"), ([torch.zeros(3, 8, 8)], "images is a list"), (5, "images is a int"),
+    (lambda n, generator: torch.rand(n, 3, 8, 8), "brighter than mid-grey"), (lambda n, generator: None, "of NoneType"),
 ])
 def test_wrong_images_are_named(networks, sketches, images, words):
     with pytest.raises(ValueError, match=words):
@@ -293,8 +296,8 @@ def test_the_seed_decides_everything(networks, sketches):
 def test_resume_is_exact(networks, sketches, tmp_path, stop_after, kind):
     changes = {"samples": {}, "data set": {}, "function, average, weight": dict(g_ema_kimg=0.01, l_weight=0.1),
                "w_shift, scratch": dict(optim_param="w_shift", d_sketch_pretrained=False)}[kind]
-    data = torch.rand(7, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-    images = {"data set": data, "function, average, weight": lambda n, g: torch.rand(n, 3, 8, 8, generator=g)}.get(kind)
+    data = torch.rand(7, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    images = {"data set": data, "function, average, weight": lambda n, g: torch.rand(n, 3, 8, 8, generator=g) * 2 - 1}.get(kind)
     config, file = dataclasses.replace(QUICK, **changes), tmp_path / "training.pt"
 
     whole, run = play(networks, sketches, config, 7, images=images)
@@ -328,7 +331,8 @@ def test_resume_with_a_warm_start_is_exact(networks, sketches, tmp_path):
         assert equal(resumed.state.state_dict(), run.state.state_dict())
 
 
-def test_sketches_drawn_during_the_warm_start_begin_it_anew(networks, sketches):
+def test_sketches_drawn_during_the_warm_start_begin_it_anew_when_drawing_has_paused(networks, sketches, monkeypatch):
+    monkeypatch.setattr(run_module, "STILL", 0.3)
     config, controls = dataclasses.replace(QUICK, warm_start=True, warm=TINY_WARM, iterations=2), Controls()
     more = torch.cat([sketches, sketches[:1].flip(3)])
     direct = [step for step in customize(*networks, more, config=config)]
@@ -338,7 +342,9 @@ def test_sketches_drawn_during_the_warm_start_begin_it_anew(networks, sketches):
             controls.sketches = more
             break
     anew = list(steps)
-    assert anew[0].message == direct[0].message == "ranking samples"  # the very next report is of the new search
+    waited = [step for step in anew if "pause in drawing" in step.message]
+    anew = anew[len(waited):]
+    assert waited and anew[0].message == direct[0].message == "ranking samples"  # then the very next is of the new search
     assert [step.losses for step in anew] == [step.losses for step in direct]
 
 
@@ -509,7 +515,7 @@ def test_nan_stops_and_the_last_good_state_stays(networks, sketches, tmp_path):
 
     def images(n, generator):
         calls.append(n)
-        return torch.rand(n, 3, 8, 8, generator=generator) * (float("nan") if len(calls) > 5 else 1)
+        return (torch.rand(n, 3, 8, 8, generator=generator) * 2 - 1) * (float("nan") if len(calls) > 5 else 1)
 
     file = tmp_path / "training.pt"
     config = dataclasses.replace(QUICK, checkpoint_every=3)
@@ -519,7 +525,7 @@ def test_nan_stops_and_the_last_good_state_stays(networks, sketches, tmp_path):
             pass
     assert run.state.iteration == 3 and run.state.finite()
     assert equal(checkpoints.load_training(file)["state"], run.state.state_dict())
-    _, clean = play(networks, sketches, QUICK, 3, images=lambda n, g: torch.rand(n, 3, 8, 8, generator=g))
+    _, clean = play(networks, sketches, QUICK, 3, images=lambda n, g: torch.rand(n, 3, 8, 8, generator=g) * 2 - 1)
     assert equal(run.state.G.state_dict(), clean.state.G.state_dict())
 
 

@@ -4,10 +4,9 @@ import time
 import pytest
 import torch
 
-from sketchgan.customizing import session, sessions
+from sketchgan.customizing import session
 from sketchgan.customizing.run import CustomizeConfig
-from sketchgan.customizing.session import Allowance, Session
-from sketchgan.customizing.sessions import open_session
+from sketchgan.customizing.session import Allowance, Session, open_session
 from sketchgan.customizing.stopping import Look, StoppingRule, Watch
 from sketchgan.drawing.sketches import load_sketches
 from sketchgan.nets.photosketch import PhotoSketch
@@ -27,7 +26,7 @@ def forget_kernel():
     """What a restart of the kernel does."""
     if session._running:
         session._running.stop()
-    sessions._sessions.clear()
+    session._sessions.clear()
     session._running = None
 
 
@@ -78,10 +77,10 @@ def test_a_failed_run_goes_on_from_the_last_good_state():
     broken.append(True)
     one = Session(G, D, F, sketches(), images=images, config=quick(12, checkpoint_every=4))
     one.start()
-    with pytest.raises(RuntimeError, match="(?s)photographs is gone.*state of iteration 4 .*press Start"):
+    with pytest.raises(RuntimeError, match="(?s)photographs is gone.*state of iteration 6 .*press Start"):
         one.join()
-    assert not one.running and one.run.state.iteration == 4, "not the half step that failed"
-    assert one.result is not None and [i for i, _ in one.history.losses] == [1, 2, 3, 4]
+    assert not one.running and one.run.state.iteration == 6, "not the half step that failed"
+    assert one.result is not None and [i for i, _ in one.history.losses] == [1, 2, 3, 4, 5, 6]
     broken.clear()
     finish(one)
     assert one.iteration == 12 and one.error is None
