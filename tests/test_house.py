@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import sketchgan
+from sketchgan.__main__ import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
@@ -121,52 +122,84 @@ def test_importing_compiles_nothing_and_touches_neither_disk_nor_network():
 
 
 def test_exports_are_few_and_all_there():
-    assert len(sketchgan.__all__) <= 15 and set(sketchgan.__all__) <= set(dir(sketchgan))
+    assert len(sketchgan.__all__) <= 25 and set(sketchgan.__all__) <= set(dir(sketchgan))
     with pytest.raises(AttributeError, match='it exports Generator'):
         sketchgan.nonsense
-    import importlib
-    importlib.import_module('sketchgan.customize')              # binding the file must not hide the function
-    assert not isinstance(sketchgan.customize, type(sketchgan)) and callable(sketchgan.customize)
 
 
-def floors() -> dict[str, int]:
-    """The architecture table of the README: file -> floor."""
-    rows = re.findall(r'^\| (\d) \| (.*?) \|', README, flags=re.M)
-    return {name: int(floor) for floor, names in rows for name in re.findall(r'`(\w+)`', names)}
+def order_of_folders() -> tuple[dict[str, int], list[set[str]]]:
+    """The line of the README, `files < ops < ... < {customizing, ...} < study < widgets`: folder -> place, and the braces."""
+    line = re.search(r'^    (files < [^`]*?widgets)$', README, flags=re.M | re.S)
+    assert line, 'README.md has the line of folders: files < ops < ... < widgets'
+    steps = [{name for name in re.findall(r'\w+', step)} for step in re.sub(r'\s+', ' ', line[1]).split('<')]
+    return {name: i for i, step in enumerate(steps) for name in step}, [step for step in steps if len(step) > 1]
 
 
-def started_as_program(node) -> bool:
-    """Whether this is `if __name__ == '__main__':`, where a file may hand over to the command that stands above it."""
-    return isinstance(node, ast.If) and '__main__' in ast.unparse(node.test)
+def module_of(path: Path) -> str:
+    """The dotted name of a file of the library below sketchgan: 'nets.judge', 'nets' for its __init__."""
+    parts = path.relative_to(ROOT / 'sketchgan').with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
 
 def imported_modules(path: Path) -> set[str]:
-    """The files of sketchgan that this file imports anywhere, by their name inside the package."""
-    found, package = set(), path.relative_to(ROOT).parent.parts   # ('sketchgan',) or ('sketchgan', 'ops')
-    body = [node for node in ast.parse(path.read_text(encoding='utf-8')).body if not started_as_program(node)]
-    for node in ast.walk(ast.Module(body, [])):
+    """What this file of the library imports of it anywhere, as dotted names below sketchgan."""
+    found, package = set(), path.relative_to(ROOT).parent.parts
+    known = {module_of(module) for module in MODULES}
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
         if isinstance(node, ast.ImportFrom):
             base = package[:len(package) - node.level + 1] if node.level else ()
-            parts = (*base, *(node.module.split('.') if node.module else ()))
-            targets = [(*parts, alias.name) for alias in node.names]
+            place = '.'.join((*base, *(node.module.split('.') if node.module else ())))
+            targets = [f'{place}.{alias.name}' for alias in node.names]
         elif isinstance(node, ast.Import):
-            targets = [tuple(alias.name.split('.')) for alias in node.names]
+            targets = [alias.name for alias in node.names]
         else:
             continue
-        found |= {target[1] for target in targets if target[0] == 'sketchgan' and len(target) > 1}
+        for target in targets:
+            if target.split('.')[0] == 'sketchgan':
+                name = target.partition('.')[2]
+                found.add(name if name in known else name.rpartition('.')[0])
     return found
 
 
-def test_imports_go_down_the_floors_only():
-    floor = floors()
-    homes = {path: path.relative_to(ROOT / 'sketchgan').parts[0].removesuffix('.py') for path in MODULES}
-    assert set(floor) == set(homes.values()) - {'__init__'}, 'the architecture table of README.md names every file'
-    for path, home in homes.items():
-        for name in imported_modules(path) if home != '__init__' else ():
-            if name in floor:
-                assert floor[name] <= floor[home], f'{home} (floor {floor[home]}) imports {name} (floor {floor[name]})'
-            else:
-                assert name in sketchgan.__all__, f'{home} imports sketchgan.{name}, which is nowhere'
+def test_folders_import_what_stands_before_them_only():
+    place, braces = order_of_folders()
+    folders = {path.parent.name for path in MODULES} - {'sketchgan'}
+    assert folders <= set(place), f'the line of folders in README.md lacks {folders - set(place)}'
+    for path in MODULES:
+        home = path.parent.name
+        for name in imported_modules(path) - {''}:
+            folder = name.split('.')[0]
+            if home == 'sketchgan':
+                assert path.stem in ('__init__', '__main__'), f'{path.name} is ground and imports {name}'
+            elif folder != 'plotting' and folder != home:
+                assert place[folder] < place[home], f'{home}/{path.name} imports {name}, which does not stand before {home}'
+                assert not any({home, folder} <= brace for brace in braces), f'{home}/{path.name} imports {name}'
+
+
+def test_no_file_imports_itself_round_a_corner():
+    """No cycle between files: whoever reads one can read what it stands on first."""
+    graph = {module_of(path): {name for name in imported_modules(path) if name} for path in MODULES if path.stem != '__init__'}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, f"a cycle: {' -> '.join((*above[above.index(name):], name))}"
+        if name not in done:
+            for other in sorted(graph.get(name, ())):
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+def test_the_house_stays_small():
+    by_folder = {}
+    for path in MODULES:
+        by_folder.setdefault(path.parent.name, []).append(path)
+        lines = path.read_text(encoding='utf-8').count('\n')
+        assert lines <= 350, f'{path.relative_to(ROOT)} has {lines} lines; a file is one noun, 350 at most'
+    for folder, files in by_folder.items():
+        assert len(files) <= 10, f'{folder}/ has {len(files)} files; ten at most, so that one look is enough'
 
 
 @pytest.mark.parametrize('path', [p for p in tracked() if p.suffix == '.py'], ids=lambda p: str(p.relative_to(ROOT)))
@@ -271,8 +304,9 @@ def test_readme_commands_exist():
             assert name in targets, f'{page} says make {name}; the Makefile has no such target'
         for script in re.findall(r'python ((?:benchmarks|notebooks|tests)/[\w./]+\.py)', text):
             assert (ROOT / script).is_file(), f'{page} says python {script}, which is not there'
-        for module in re.findall(r'python -m sketchgan\.(\w+)', text):
-            assert (ROOT / f'sketchgan/{module}.py').is_file(), f'{page} runs sketchgan.{module}, which is not there'
+        for command in re.findall(r'python -m sketchgan ([a-z]\w*)', text):
+            assert command in COMMANDS, f'{page} runs sketchgan {command}, which is not there'
+        assert '-m sketchgan.' not in text, f'{page} names a command of other days'
 
 
 def test_every_number_of_the_readme_names_its_command():
@@ -287,8 +321,8 @@ def test_every_number_of_the_readme_names_its_command():
 def test_weights_are_documented_as_they_are_made():
     """`make weights` and data/README.md say the same commands in the same order."""
     dry = subprocess.run(['make', '--dry-run', '--always-make', 'weights', 'weights-hands'], cwd=ROOT, capture_output=True, text=True)
-    made = re.findall(r'-m sketchgan\.pretrain (.+)', re.sub(r'"\$\(.+?\)"', 'path/to/hands', dry.stdout))
+    made = re.findall(r'-m sketchgan pretrain (.+)', re.sub(r'"\$\(.+?\)"', 'path/to/hands', dry.stdout))
     page = (ROOT / 'data/README.md').read_text(encoding='utf-8')
-    told = re.findall(r'^python -m sketchgan\.pretrain (.+)$', page, flags=re.M)
+    told = re.findall(r'^python -m sketchgan pretrain (.+)$', page, flags=re.M)
     assert made, dry.stderr
     assert [line.strip() for line in made] == [line.strip() for line in told]

@@ -35,26 +35,49 @@ def distance_transform(ink, truncate=None):
     return squared.sqrt().clamp(max=limit)
 
 
+class Targets(NamedTuple):
+    """Sketches that others are measured against again and again, with what `chamfer` needs of them; made by `targets`.
+
+    ink: bool [M, R, R]. distance: [M, R, R] in pixels, to the nearest ink. truncate: as for `chamfer`.
+    """
+
+    ink: torch.Tensor
+    distance: torch.Tensor
+    truncate: float | None
+
+
+def targets(sketches, truncate=None):
+    """Prepares sketches [M, 1, R, R] for `chamfer(a, targets)`: their distances are the dear half of it, to the bit."""
+    _check(sketches, sketches)
+    ink = sketches[:, 0] < 0
+    return Targets(ink, torch.cat([distance_transform(part, truncate) for part in ink.split(256)]), truncate)
+
+
 def chamfer(a, b, truncate=None):
     """Symmetric chamfer distance between every sketch of `a` and every sketch of `b` (Barrow et al. 1977).
 
     Half the mean distance from a's ink to b's nearest ink, plus half of the same from b to a. Ink is where the
-    sketch is below 0. a: [N, 1, R, R], b: [M, 1, R, R]. Returns float32 [N, M] in pixels, between 0 and `truncate`
-    (default: the diagonal). A sketch without ink is that limit away from every other.
+    sketch is below 0. a: [N, 1, R, R], b: [M, 1, R, R], or `targets` of them, whose `truncate` then counts. Returns
+    float32 [N, M] in pixels, between 0 and `truncate` (default: the diagonal). A sketch without ink is that limit away
+    from every other.
     """
+    _check(a, b.ink[:, None] if isinstance(b, Targets) else b)
+    b = b if isinstance(b, Targets) else targets(b, truncate)
+    a = targets(a, b.truncate)
+    return (_one_way(a.ink, b) + _one_way(b.ink, a).T) / 2
+
+
+def _check(a, b):
     if a.ndim != 4 or b.ndim != 4 or a.shape[1:] != b.shape[1:] or a.shape[1] != 1:
         raise SketchError(f"chamfer got sketches of shapes {tuple(a.shape)} and {tuple(b.shape)}; wanted "
                           "[N, 1, R, R] and [M, 1, R, R] of one size; scale them with normalize_sketch")
-    ink_a, ink_b = a[:, 0] < 0, b[:, 0] < 0                                               # [NRR], [MRR]
-    return (_one_way(ink_a, ink_b, truncate) + _one_way(ink_b, ink_a, truncate).T) / 2
 
 
-def _one_way(source, target, truncate):
+def _one_way(source, target):
     """[N, M]: mean over the ink of source[n] of the distance to the ink of target[m]; a matrix product."""
-    distance = torch.cat([distance_transform(part, truncate) for part in target.split(256)])
-    limit = float(np.hypot(*source.shape[1:])) if truncate is None else float(truncate)
+    limit = float(np.hypot(*source.shape[1:])) if target.truncate is None else float(target.truncate)
     pixels = source.flatten(1).float()                                                    # [NP]
-    total, count = pixels @ distance.flatten(1).T, pixels.sum(1, keepdim=True)
+    total, count = pixels @ target.distance.flatten(1).T, pixels.sum(1, keepdim=True)
     return torch.where(count > 0, total / count.clamp(min=1), limit)
 
 

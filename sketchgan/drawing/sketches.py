@@ -17,13 +17,12 @@ from ..files.places import sketches_folder
 from ..photos.pictures import opened
 from .chamfer import Nearest, chamfer, distance_transform, nearest, sketch_of  # noqa: F401  (one import for all of sketches)
 from .pages import WORKING, Lines, even_light
+from .placing import BOX, USUAL, UsualBox, bounds, ink_bounds, usual_box  # noqa: F401
+from .placing import fit as fit_strokes
 from .strokes import (  # noqa: F401
-    BOX,
     FRAME,
     PEN,
     SketchError,
-    bounds,
-    fit,
     rasterize,
     read_document,
     read_quickdraw,
@@ -39,7 +38,7 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".ti
 PENS = (3.2, 7.6)                           # widths in 1/256 of the frame that are left as drawn: 0.8 to 1.9 px at 64 px
 
 
-def normalize_sketch(x, resolution=64, invert="auto", pad=False, pen="auto", box="auto"):
+def normalize_sketch(x, resolution=64, invert="auto", pad=False, pen="auto", box="auto", fit=None):
     """Makes one sketch `[1, 1, resolution, resolution]`, paper +1 and ink -1, of whatever holds a drawing.
 
     x: one of
@@ -55,46 +54,54 @@ def normalize_sketch(x, resolution=64, invert="auto", pad=False, pen="auto", box
        drawn, with a warning. None leaves every line as it is.
     box: (left, top, right, bottom) in shares of the frame, into which the drawing is scaled, with its proportions.
        'auto' leaves ours in place, and also a drawing on a square page that stands there as contours of pictures do
-       (`stands_well`); others are put where these stand on average (BOX), with a warning if the page was square. None
-       leaves any drawing where it is.
+       (USUAL); others are put where these stand on average (BOX), with a warning if the page was square. None leaves
+       any drawing where it is.
+    fit: the place where a GAN paints, as `usual_box(G, F)` finds it (True: where pictures in general have their subject). A
+       drawing of any kind that stands elsewhere is moved and scaled there, with a warning; it takes the place of `box`.
     Raises SketchError for a drawing that is blank, all ink, too small, too thin for its pen, unreadable, a photograph, not
     finite or out of range.
     """
+    usual = _usual(fit, box)
     item, name = _opened(x)
     if isinstance(item, dict):
-        strokes, size = _placed(item, pen, box, name)
+        strokes, size = _placed(item, pen, box, usual, name)
         return rasterize(strokes, resolution, size)
     page, foreign = item                                                   # [H, W, C], paper 1, ink 0
     page = _paper_is_light(page, name, invert)
     if pad or not foreign:
         page = _square(page)
     if not foreign and pen == "auto" and box in ("auto", None):
-        return _pixels(page.min(2), resolution, name)
+        drawn = _pixels(page.min(2), resolution, name)
+        if usual is None or usual.holds(ink_bounds(drawn)):
+            return drawn
     if pen is not None:
         page = even_light(_at_most(page, max(WORKING, 4 * resolution)))
-    return _redrawn(page.min(2), resolution, pen, box, name)                # a line of any colour is dark in some channel
+    return _redrawn(page.min(2), resolution, pen, box, usual or USUAL, name)   # a line of any colour is dark in some channel
 
 
-def stands_well(box):
-    """Whether a box (left, top, right, bottom), in shares of a square frame, is where contours of pictures stand.
-
-    Of 192 contours of Menagerie nine in ten have a longer side of 0.48 to 0.92 of the frame and a middle within 0.1 of the
-    frame's in x and from 0.42 to 0.7 in y; this leaves a little more room.
-    """
-    left, top, right, bottom = box
-    x, y = (left + right) / 2, (top + bottom) / 2
-    return max(right - left, bottom - top) >= 0.45 and abs(x - 0.5) <= 0.14 and 0.36 <= y <= 0.72
+def _usual(fit, box):
+    """The UsualBox that `fit` asks for, or None."""
+    if fit in (None, False):
+        return None
+    if box != "auto":
+        raise SketchError(f"fit and box={box!r} are both given; fit finds the place, so leave box out, or give box alone")
+    if fit is not True and not isinstance(fit, UsualBox):
+        raise SketchError(f"fit is {fit!r}; wanted usual_box(G, F), True, or None for the place as drawn")
+    return USUAL if fit is True else fit
 
 
 # ------------------------------------------------------------------------------------------------------------- strokes
 
-def _placed(item, pen, box, name):
+def _placed(item, pen, box, usual, name):
     """(strokes, size of their frame) of {"strokes", "size", maybe "page"}, with the pen and in the place that are wanted."""
     strokes, size = item["strokes"], item.get("size")
     if size is not None:                                                   # ours: as drawn, unless something is asked for
         _refuse_blank(strokes, size, name)
+        if usual is not None and not usual.holds(bounds(strokes) / size):
+            _say_moved(name)
+            box = usual.box
         if box not in ("auto", None):
-            return fit(strokes, box, FRAME, PEN if pen in ("auto", None) else pen), FRAME
+            return fit_strokes(strokes, box, FRAME, PEN if pen in ("auto", None) else pen), FRAME
         if pen not in ("auto", None):
             strokes = [{**stroke, "width": pen * size / FRAME} for stroke in strokes]
         return strokes, size
@@ -104,12 +111,16 @@ def _placed(item, pen, box, name):
         side = max(page[2:])
         offset = np.array(page[:2]) - (side - np.array(page[2:])) / 2      # in the middle of a square
         on_page = [{"width": width, "points": ((stroke_points(s) - offset) * FRAME / side).tolist()} for s in strokes]
-        if box is None or stands_well(bounds(on_page) / FRAME):
+        if box is None or (usual or USUAL).holds(bounds(on_page) / FRAME):
             _refuse_blank(on_page, FRAME, name)
             return on_page, FRAME
     if box is None:
         raise SketchError(f"{name} has strokes and no frame, so they have no place to keep; leave box out, or give one: {BOX}")
-    return fit(strokes, BOX if box == "auto" else box, FRAME, width), FRAME
+    return fit_strokes(strokes, (usual or USUAL).box if box == "auto" else box, FRAME, width), FRAME
+
+
+def _say_moved(name):
+    warnings.warn(f"{name}: moved and scaled to where pictures have their subject; box=None leaves it", stacklevel=4)
 
 
 def _refuse_blank(strokes, size, name):
@@ -119,7 +130,7 @@ def _refuse_blank(strokes, size, name):
 
 # --------------------------------------------------------------------------------------------------------------- pages
 
-def _redrawn(grey, resolution, pen, box, name):
+def _redrawn(grey, resolution, pen, box, usual, name):
     """The sketch of a page [H, W] from elsewhere: its own pixels if they are good as they are, or its lines drawn again."""
     height, width = grey.shape
     if pen is None and box is None:
@@ -127,10 +138,10 @@ def _redrawn(grey, resolution, pen, box, name):
     lines = Lines(grey, name)
     square = height == width
     if box == "auto":
-        keep = square and stands_well(lines.place)
+        keep = square and usual.holds(lines.place)
         if square and not keep:
-            warnings.warn(f"{name}: moved and scaled to where pictures have their subject; box=None leaves it", stacklevel=3)
-        box = None if keep else BOX
+            _say_moved(name)
+        box = None if keep else usual.box
     if pen is None:
         return _pixels(grey if box is None else _moved(grey, lines.place, box), resolution, name)
     if lines.solid:
@@ -141,7 +152,7 @@ def _redrawn(grey, resolution, pen, box, name):
     if box is None and pen == "auto" and good and height >= resolution:
         return _pixels(grey, resolution, name)
     strokes = lines.strokes(PEN if pen == "auto" else pen)
-    strokes = strokes if box is None else fit(strokes, box, FRAME, strokes[0]["width"])
+    strokes = strokes if box is None else fit_strokes(strokes, box, FRAME, strokes[0]["width"])
     return rasterize(strokes, resolution, FRAME)
 
 
@@ -321,7 +332,7 @@ def as_given(x):
         item = stroke_sets(x)[0]
         page = item.get("page")
         framed = item["size"] is not None or page is not None
-        strokes, size = _placed(item, "auto", None if framed else (0.03, 0.03, 0.97, 0.97), "the drawing")
+        strokes, size = _placed(item, "auto", None if framed else (0.03, 0.03, 0.97, 0.97), None, "the drawing")
         return Image.fromarray(((rasterize(strokes, FRAME, size)[0, 0].numpy() + 1) * 127.5).astype(np.uint8)).convert("RGB")
     if not isinstance(x, Image.Image):
         page = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)

@@ -6,7 +6,7 @@ curve through its points. A drawing document (`data/sketches/*.json`) is
 
     {"name", "task", "origin", "license", "size": 256, "sketches": [{"strokes": [...]}, ...]}
 
-in units of 1/size of the frame. Quick, Draw! files hold strokes too, but in no frame: see `fit`.
+in units of 1/size of the frame. Quick, Draw! files hold strokes too, but in no frame: see placing.py.
 """
 
 import json
@@ -22,9 +22,6 @@ from ..files.places import sketches_folder
 SUPERSAMPLING = 4   # strokes are drawn this many times larger and averaged down: 17 levels of grey at a line's edge
 FRAME = 256         # strokes live in a frame of 256 units, whatever the size of the screen or the picture
 PEN = 5.0           # width of a pen: 1.25 px at 64 px, as the contours F has learnt from
-# Where the contours of Menagerie stand, in shares of the frame: their longer side takes 0.71 of it (median of 192), and they
-# are a little below the middle. `fit` puts a drawing that has no place of its own there.
-BOX = (0.14, 0.16, 0.86, 0.88)
 MOST_AT_ONCE = 1000
 
 
@@ -99,46 +96,6 @@ def rasterize(strokes, resolution=64, size=256):
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
     grey = np.asarray(canvas.resize((resolution, resolution), Image.Resampling.BOX), np.float32)
     return torch.from_numpy(grey / 127.5 - 1)[None, None]
-
-
-def bounds(strokes):
-    """The box [left, top, right, bottom] round all points of `strokes`, in their units; the pen's width does not count."""
-    if not strokes:
-        raise SketchError("the drawing is empty: it has no stroke; draw something first")
-    points = np.concatenate([stroke_points(stroke) for stroke in strokes])
-    return np.array([*points.min(0), *points.max(0)])
-
-
-def fit(strokes, box=BOX, size=256, width=PEN):
-    """Strokes in any units, scaled (with their proportions) and moved into the middle of a box of a frame of `size` units.
-
-    box: (left, top, right, bottom) in shares of the frame. width: of all strokes afterwards, in units of the new frame.
-    Returns a list of strokes. Raises SketchError for a box that is none, or for strokes that are a single point.
-    """
-    left, top, right, bottom = _checked(box)
-    x0, y0, x1, y1 = bounds(strokes)
-    if x1 - x0 <= 0 and y1 - y0 <= 0:
-        raise SketchError("the drawing is a single point, which has no size to scale; draw a line at least")
-    if not np.isfinite([x1 - x0, y1 - y0]).all() or max(abs(x0), abs(x1), abs(y0), abs(y1)) > 1e12:
-        raise SketchError("the drawing runs beyond all bounds; numbers below 1e12 are wanted: mend the file")
-    room = np.array([right - left, bottom - top]) * size - width
-    extent = np.maximum([x1 - x0, y1 - y0], 1e-12)
-    scale = (room / extent).min()
-    middle = np.array([left + right, top + bottom]) * size / 2
-    return [{"width": width, "points": ((stroke_points(s) - [(x0 + x1) / 2, (y0 + y1) / 2]) * scale + middle).tolist()}
-            for s in strokes]
-
-
-def _checked(box):
-    try:
-        left, top, right, bottom = (float(v) for v in box)
-    except (TypeError, ValueError) as error:
-        raise SketchError(f"box is {box!r}; wanted (left, top, right, bottom) in shares of the frame, for instance {BOX}, "
-                          "or None for the place as drawn") from error
-    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1 and min(right - left, bottom - top) >= 0.1):
-        raise SketchError(f"box is {box!r}; wanted (left, top, right, bottom) with 0 <= left < right <= 1, the same for top and "
-                          f"bottom, and sides of 0.1 at least, for instance {BOX}")
-    return left, top, right, bottom
 
 
 # ------------------------------------------------------------------------------------------------- files with strokes

@@ -10,7 +10,6 @@ where `path` says, and is checked the same way.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import time
@@ -19,12 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import archives
+from .atomic import locked, write_atomically
 from .downloads import DownloadError, check, download
-
-try:
-    import fcntl
-except ImportError:                                              # Windows: no locks between processes
-    fcntl = None
+from .places import cache_folder, remedy
 
 GANSKETCHING = "https://www.cs.cmu.edu/~gansketching/files/"
 GANSKETCHING_PAGE = "https://github.com/PeterWang512/GANSketching"
@@ -33,14 +29,6 @@ NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
 GANSPACE_DRIVE = {"horse": "18SkqWAkgt0fIwDEf2pqeaenNi4OoCo-0", "cat": "15vJP8GDr0FlRYpE8gD7CdeEz2mXrQMgN",
                   "church": "1HFM694112b_im01JT7wop0faftw9ty5g", "ffhq": "1FJRwzAkV-XWbxgTwxEmEACvuqF5DsBiV",
                   "car": "1iRoWclWVbDBAy5iXYZrQnKYSbZUqXI6y"}
-
-
-def cache_folder() -> Path:
-    """Where downloads, prepared pictures and rendered scenes are kept: SKETCHGAN_CACHE, else the user's cache folder.
-
-    It may be moved, and deleted at any time."""
-    root = os.environ.get("SKETCHGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchgan"
-    return Path(root)
 
 
 @dataclass(frozen=True)
@@ -123,16 +111,6 @@ def _items() -> Iterator[Item]:
 ITEMS = {item.name: item for item in _items()}
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """While the block runs, another process that wants the same `path` waits; a process that dies lets go."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "w") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def fetch(name: str, progress: bool = True) -> Path:
     """The file, or the unpacked folder, of a named download: from the cache, else from its addresses.
 
@@ -141,7 +119,9 @@ def fetch(name: str, progress: bool = True) -> Path:
         ArchiveError: if what came is a damaged or hostile zip.
     """
     item = _item(name)
-    with locked(item.place):
+    if item.kind == "zip" and item.result.exists():
+        return item.result                                       # also where the cache cannot be written
+    with remedy(item.place.parent), locked(item.place.parent, f"hub fetch {name}", wait=True):
         if item.kind == "zip" and item.result.exists():
             return item.result
         known = _read(item.record)
@@ -154,8 +134,8 @@ def fetch(name: str, progress: bool = True) -> Path:
                 known = download(item.urls, item.place, item.kind, item.size, item.sha256 or known.get("sha256"), progress)
                 _write(item, known)
         except DownloadError as error:
-            remedy = f" If the publisher has changed the file and you trust the new one, delete {item.record}." if "sha256 is" in str(error) else ""
-            raise DownloadError(f"{name} could not be fetched: {error}\n{item.by_hand()}.{remedy}") from error
+            changed = f" If the publisher has changed the file and you trust the new one, delete {item.record}." if "sha256 is" in str(error) else ""
+            raise DownloadError(f"{name} could not be fetched: {error}\n{item.by_hand()}.{changed}") from error
         if item.kind == "zip":
             archives.unpack(item.place, item.place.parent / "unpacked", progress)
             item.place.unlink()                                  # its record stays
@@ -213,7 +193,6 @@ def _read(record: Path) -> dict:
 
 
 def _write(item: Item, known: dict) -> None:
-    from .atomic import write_atomically  # here, since it brings torch, which a listing does not need
     stamp = item.place.stat().st_mtime_ns
     record = known | {"name": item.name, "licence": item.licence, "fetched": time.strftime("%Y-%m-%d"), "modified": stamp}
     write_atomically(item.record, (json.dumps(record, indent=1) + "\n").encode())
@@ -256,7 +235,3 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(f"sketchgan.hub {args.command}: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; what has arrived stays, and the same command goes on from there") from None
-
-
-if __name__ == "__main__":
-    main()

@@ -17,17 +17,6 @@ from torch.nn import functional
 SIZE = 64  # pictures are resized to this before they are judged
 
 
-# The parameters of a scene that a drawing could show: camera, pose and proportions, never colour or light.
-_VIEW = ("yaw", "elevation", "zoom", "shift_x", "shift_y")
-_BODY = ("body_length", "leg", "girth", "head_size", "ear", "head_yaw", "head_pitch", "gait", "tail", "tail_side")
-POSE: dict[str, tuple[str, ...]] = {
-    "cat": (*_VIEW, *_BODY, "posture", "head_lift"),
-    "horse": (*_VIEW, *_BODY, "rider", "neck", "neck_length"),
-    "church": (*_VIEW, "roof", "tower", "length", "width", "wall_height", "roof_pitch", "tower_height", "tower_width",
-               "spire", "porch"),
-}
-
-
 @dataclass(frozen=True)
 class Target:
     """One scene parameter that a network learns to read, named 'category.parameter'. `kind` decides its outputs:
@@ -68,25 +57,6 @@ class Target:
         return (each * known).sum() / known.sum().clamp_min(1)
 
 
-def describe_targets(params: dict[str, Tensor]) -> tuple[Target, ...]:
-    """Find out what kind of target each parameter is.
-
-    params: 'category.parameter' -> values [N], NaN where a scene has no such parameter.
-    A yaw is an angle (a turn by 2 pi is no turn); few whole numbers from 0 up are labels; all else are numbers, of which
-    the mean and standard deviation are kept.
-    """
-    targets = []
-    for name, values in params.items():
-        values = values[~values.isnan()]
-        if name.endswith(".yaw"):
-            targets.append(Target(name, "angle"))
-        elif (values == values.round()).all() and values.min() >= 0 and 1 <= values.max() < 10:
-            targets.append(Target(name, "label", count=int(values.max()) + 1))
-        else:
-            targets.append(Target(name, "number", values.mean().item(), values.std().clamp_min(1e-6).item()))
-    return tuple(targets)
-
-
 class Residual(nn.Module):
     """Two 3x3 convolutions beside a shortcut, norm and activation first; `stride` 2 halves the size."""
 
@@ -110,7 +80,7 @@ class Residual(nn.Module):
 class Judge(nn.Module):
     """A residual network with one vector of features and linear heads on it.
 
-    categories: what it can name. targets: scene parameters it reads. predicates: names it decides (menagerie.PREDICATES).
+    categories: what it can name. targets: scene parameters it reads. predicates: names it decides (world.PREDICATES).
     widths: channels at strides 2, 4, 8, 16. dim: length of the feature vector.
     """
 
@@ -135,7 +105,7 @@ class Judge(nn.Module):
         self.decide = nn.Linear(dim, len(predicates))
 
     def features(self, images: Tensor) -> Tensor:
-        """Feature vectors [N, dim] of images [N, 3, H, W] in [-1, 1], H and W multiples of 32 (resized to 64 inside)."""
+        """Feature vectors [N, dim] of images [N, 3, H, W] in [-1, 1], sides multiples of 32 (resized to 64 inside)."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 32 or images.shape[3] % 32:
             raise ValueError(f"Judge wants RGB images [N, 3, H, W] in [-1, 1] with H and W multiples of 32; "
                              f"got {tuple(images.shape)}. Crop or resize them first.")
@@ -166,7 +136,7 @@ class Judge(nn.Module):
         return read | decided | dict(zip(self.categories, raw["category"].softmax(1).unbind(1)))
 
     def satisfies(self, name: str, images: Tensor) -> Tensor:
-        """Which images [N, 3, H, W] show the predicate `name` (see menagerie.PREDICATES): booleans [N].
+        """Which images [N, 3, H, W] show the predicate `name` (see world.PREDICATES): booleans [N].
 
         Whether a picture is recognisable at all is another question; ask `recognisable`.
         """
@@ -185,5 +155,6 @@ class Judge(nn.Module):
 
 
 def confusion(said: Tensor, true: Tensor) -> list[int]:
-    """[true positive, false positive, false negative, true negative]: counts of what is said [N] where it is true [N], booleans."""
+    """Counts [true positive, false positive, false negative, true negative] of what is said where it is true, booleans
+    [N]."""
     return [int(both.sum()) for both in (said & true, said & ~true, ~said & true, ~said & ~true)]

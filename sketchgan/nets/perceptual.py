@@ -34,7 +34,8 @@ def levels_of(network: nn.Module, images: Tensor) -> list[Tensor]:
 
 
 def perceptual_distance(network: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-    """The distance of each pair of images a, b [N, 3, H, W] in [-1, 1]: [N], at least 0; see the module's first lines."""
+    """The distance of each pair of images a, b [N, 3, H, W] in [-1, 1]: [N], at least 0; see the module's first
+    lines."""
     if a.shape != b.shape:
         raise ValueError(f"perceptual_distance compares pictures in pairs; got {tuple(a.shape)} and {tuple(b.shape)}.")
     total = a.new_zeros(len(a))

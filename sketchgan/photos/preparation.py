@@ -29,7 +29,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..files.hub import cache_folder, locked
+from ..files.atomic import locked, write_atomically
+from ..files.places import cache_folder
 from .pictures import CROPS, PictureError, read_square
 from .sources import Folder, open_source
 
@@ -90,7 +91,7 @@ def prepare(source: str | Path, out: str | Path | None = None, resolution: int =
         raise ValueError(f"{out} lies inside {source}, so that it would be read too; choose a folder outside")
     names, plan = _plan(opened, str(source), resolution, crop, min_side, limit, drop_duplicates)
     out = Path(out) if out else cache_folder() / "prepared" / f"{opened.path.stem}-{resolution}-{_key(plan)}"
-    with locked(out):
+    with locked(out.parent, "prepare", wait=True, name=f".{out.name}.lock"):
         index = read_index(out)
         if index is None:
             _finish(plan, _do(plan, names, out, workers, progress), out)
@@ -215,7 +216,6 @@ def _do(plan: Plan, names: list[str], out: Path, workers: int | None, progress: 
 
 def _begin(plan: Plan, out: Path) -> dict[int, list]:
     """The folder with its empty array and a journal; of a journal that is there, what is whole in it: {first row of a job: results}."""
-    from ..files.atomic import write_atomically  # here, since it brings torch, which workers do not need
     journal = out / "journal.jsonl"
     if not journal.exists() and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise ValueError(f"{out} is a folder with something else in it; choose a new one")
@@ -253,7 +253,6 @@ def _whole_lines(journal: Path) -> Iterator:
 
 def _finish(plan: Plan, results: list, out: Path) -> None:
     """Writes left_out.csv, then index.json, whose presence says that all is there."""
-    from ..files.atomic import write_atomically
     rows, left_out, first_of, duplicates = [], [], {}, 0
     for row, (name, digest, reason) in enumerate(results):
         if not reason and digest in first_of:
@@ -294,7 +293,3 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(f"sketchgan.preparation: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on from there") from None
-
-
-if __name__ == "__main__":
-    main()

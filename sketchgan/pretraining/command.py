@@ -226,7 +226,3 @@ def main(argv: list[str] | None = None) -> None:
         args.run(args)
     except (ValueError, OSError, FloatingPointError) as error:
         raise SystemExit(f"sketchgan.pretrain {args.command}: {error}") from error
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from sketchgan.drawing.chamfer import chamfer, distance_transform, nearest, sketch_of
+from sketchgan.drawing.chamfer import chamfer, distance_transform, nearest, sketch_of, targets
 from sketchgan.drawing.sketches import SketchError, load_sketches
 from sketchgan.nets.photosketch import PhotoSketch
 
@@ -36,6 +36,17 @@ def test_chamfer_is_the_brute_force_over_all_pairs_of_pixels():
                 apart = torch.cdist(points(a[n]), points(b[m])).clamp(max=truncate or 99)
                 brute = (apart.min(1).values.mean() + apart.min(0).values.mean()) / 2
                 assert ours[n, m].item() == pytest.approx(brute.item(), abs=1e-4)
+
+
+def test_targets_that_are_prepared_give_the_same_to_the_bit():
+    a = torch.where(random_ink(5, 1, 24, 24), -1.0, 1.0)
+    b = torch.where(random_ink(300, 1, 24, 24, share=0.06), -1.0, 1.0)   # more than one part of 256
+    for truncate in (None, 3.0):
+        assert torch.equal(chamfer(a, targets(b, truncate)), chamfer(a, b, truncate))
+    with pytest.raises(SketchError, match="one size"):
+        chamfer(a[..., :16, :16], targets(b))
+    with pytest.raises(SketchError, match="one size"):
+        targets(b[0])
 
 
 def test_chamfer_of_itself_shifted_and_empty():

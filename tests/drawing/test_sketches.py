@@ -7,7 +7,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from sketchgan.drawing import sketches as sk
-from sketchgan.drawing.sketches import SketchError, chamfer, load_sketches, normalize_sketch, rasterize, stands_well
+from sketchgan.drawing.placing import USUAL
+from sketchgan.drawing.sketches import SketchError, chamfer, load_sketches, normalize_sketch, rasterize
 from sketchgan.files import sketches_folder
 
 SQUARE = [{"width": 12, "points": [[64, 64], [192, 64], [192, 192], [64, 192], [64, 64]]}]
@@ -199,7 +200,7 @@ def test_far_from_the_middle_and_small():
     with pytest.warns(UserWarning, match="box=None"):
         moved = normalize_sketch(page)
     left, top, right, bottom = (f((moved[0, 0] < 0).nonzero()[:, axis]).item() for f, axis in ((min, 1), (min, 0), (max, 1), (max, 0)))
-    assert stands_well((left / 64, top / 64, (right + 1) / 64, (bottom + 1) / 64)) and right - left > 38
+    assert USUAL.holds((left / 64, top / 64, (right + 1) / 64, (bottom + 1) / 64)) and right - left > 38
     kept = normalize_sketch(page, box=None)
     assert (kept[..., :40, :] == 1).all() and (kept[..., 28:] == 1).all() and kept.min() < 0
     placed = normalize_sketch(page, box=(0.5, 0, 1, 0.5))
@@ -234,7 +235,7 @@ def test_a_tree_of_paper_is_no_skeleton():
     ImageDraw.Draw(tree).polygon(list(zip((x * 10).tolist(), (y * 10).tolist())), fill=0)
     with pytest.warns(UserWarning, match="outlines"):
         drawn = normalize_sketch(tree)
-    outline = sk.fit([{"width": 5, "points": np.stack([[*x, 26], [*y, 85]], 1)}])
+    outline = sk.fit_strokes([{"width": 5, "points": np.stack([[*x, 26], [*y, 85]], 1)}])
     assert chamfer(drawn, rasterize(outline)).item() < 0.8
 
 

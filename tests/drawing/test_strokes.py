@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from sketchgan.drawing import strokes as sk
+from sketchgan.drawing.placing import BOX, bounds, fit
 from sketchgan.drawing.sketches import load_sketches, normalize_sketch
-from sketchgan.drawing.strokes import BOX, FRAME, PEN, SketchError, bounds, fit, rasterize, read_quickdraw
+from sketchgan.drawing.strokes import FRAME, PEN, SketchError, rasterize, read_quickdraw
 
 SQUARE = [{"width": 12, "points": [[64, 64], [192, 64], [192, 192], [64, 192], [64, 64]]}]
 

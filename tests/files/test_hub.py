@@ -3,10 +3,7 @@ import dataclasses
 import io
 import json
 import os
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -128,23 +125,6 @@ def test_a_group_is_one_folder(offer, monkeypatch):
         hub.find_data("words")
     hub.fetch("words-b", progress=False)
     assert sorted(p.name for p in hub.find_data("words").glob("*.ndjson")) == ["a.ndjson", "b.ndjson"]
-
-
-def test_a_second_process_waits(tmp_path):
-    held = ("import sys, time\nfrom pathlib import Path\nfrom sketchgan.hub import locked\n"
-            "with locked(Path(sys.argv[1])):\n print('held', flush=True)\n time.sleep(60)")
-    process = subprocess.Popen([sys.executable, "-c", held, str(tmp_path / "x")], stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[2])
-    try:
-        assert process.stdout.readline() == b"held\n"
-        fcntl = pytest.importorskip("fcntl")
-        with open(tmp_path / ".x.lock", "w") as file, pytest.raises(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-    with hub.locked(tmp_path / "x"):                             # a killed process lets go
-        pass
 
 
 def test_the_table_is_complete_and_the_commands_work(capsys, tmp_path, monkeypatch):
