@@ -2,8 +2,8 @@
 
 Training changes little of a generator, mostly its mapping network, so its states can be kept by the dozen. When too
 many have gathered, every second one is dropped and twice as much time passes between the next ones: however long a run
-takes, its states stand in an even row from the beginning to the end. A folder holds them as well, each a delta file that
-`load_generator(file, base=G)` reads, so that a kernel that starts anew finds the same history.
+takes, its states stand in an even row from the beginning to the end. A folder holds them as well, each a delta file
+that `load_generator(file, base=G)` reads, so that a kernel that starts anew finds the same history.
 """
 
 import contextlib
@@ -125,8 +125,8 @@ class History:
         return snapshot
 
     def _thin(self):
-        """Keep the newest, then the one that is twice as far before it as until now, and so on to the first; and the chosen
-        one."""
+        """Keep the newest, then the one that is twice as far before it as until now, and so on to the first; and the
+        chosen one."""
         self.every *= 2
         first, kept, after = self.snapshots[0], [], math.inf
         for snapshot in reversed(self.snapshots):
@@ -211,4 +211,5 @@ class History:
         for name, value in state.items():
             if "w_shift" not in name and ours[name].shape != value.shape:
                 raise CheckpointError(f"{path} does not fit the base")
-        return Snapshot(check("iteration", about["iteration"], Whole), check("seconds", about["seconds"], Weight), state)
+        return Snapshot(check("iteration", about["iteration"], Whole), check("seconds", about["seconds"], Weight),
+                        state)

@@ -55,14 +55,16 @@ def customize(G, D, F, sketches, images=None, config: CustomizeConfig = Customiz
         controls: wishes that may change at any time, from any thread.
         resume: a checkpoint file to continue from, with the same networks, recipe and images: the steps that follow
             are those of a run that never stopped.
-        checkpoint: a file that is kept up to date, and left whole when the run ends, the loop is left or Ctrl-C is pressed.
+        checkpoint: a file that is kept up to date, and left whole when the run ends, the loop is left or Ctrl-C is
+            pressed.
             A file that lies there and is not resumed is kept as '*.before.pt' as soon as there is something new.
         minutes: of training in all, after which it ends; warm start, pauses and what the caller does do not count.
     Yields:
         `Step` records; `step.G` is the customised generator.  Where config.stopping has looked at least once, training
-        ends when the rule says so, and an end that comes by itself (by the rule, after config.iterations or the minutes)
-        yields one step more, of the phase 'chosen', with the generator to keep.  Whoever leaves the loop before, or stops
-        by the controls, has `step.G` as it is then, and nothing is chosen.  Other sketches begin the looks anew.
+        ends when the rule says so, and an end that comes by itself (by the rule, after config.iterations or the
+        minutes) yields one step more, of the phase 'chosen', with the generator to keep.  Whoever leaves the loop
+        before, or stops by the controls, has `step.G` as it is then, and nothing is chosen.  Other sketches begin the
+        looks anew.
     Raises:
         ValueError: inputs that do not fit together, or a checkpoint that another run has written meanwhile.
         FolderInUse: another run has the checkpoint open.  NonFiniteLoss: see there.
@@ -73,7 +75,8 @@ def customize(G, D, F, sketches, images=None, config: CustomizeConfig = Customiz
 class Run:
     """One call of `customize`: the state, the terms in force and their history, the clock and the files."""
 
-    def __init__(self, G, D, F, sketches, images=None, config=CustomizeConfig(), controls=None, resume=None, checkpoint=None,
+    def __init__(self, G, D, F, sketches, images=None, config=CustomizeConfig(), controls=None, resume=None,
+                 checkpoint=None,
                  minutes=None):
         if sketches is None and resume is None:
             raise ValueError("There are no sketches: pass a tensor [S, 1, R, R] with S at least 1.")
@@ -291,7 +294,8 @@ class Run:
     @property
     def changed(self) -> bool:
         """Whether there is a result: whether anything in G is other than in the original."""
-        return any(not torch.equal(p, q) for p, q in zip(self.state.params_G.values(), self.state.params_base, strict=True))
+        return any(not torch.equal(p, q)
+                   for p, q in zip(self.state.params_G.values(), self.state.params_base, strict=True))
 
     def keep(self) -> None:
         """Make the present state the last good one, in memory and in the file: neither is ever older than the other.
@@ -338,8 +342,8 @@ class Run:
         self.whole = True
 
     def check(self, contents: dict, path, sketches: Tensor | None) -> None:
-        """Raise ValueError, saying what to do, if a checkpoint cannot be continued with what was given, or if it holds what
-        no run of ours has written: it may come from a stranger."""
+        """Raise ValueError, saying what to do, if a checkpoint cannot be continued with what was given, or if it holds
+        what no run of ours has written: it may come from a stranger."""
         if contents.get("kind") != "customize":
             raise CheckpointError(f"{path} is no checkpoint of customize(). Give the file that was its checkpoint=.")
         if contents.get("format") != FORMAT:
@@ -347,7 +351,8 @@ class Run:
                                   f"otherwise, so it cannot be continued exactly. Begin anew, without resume.")
         ours, theirs = dataclasses.asdict(self.config), contents["config"]
         searched = self.config.warm_start or theirs["warm_start"]  # else it does not matter how
-        differing = [k for k in ours if k not in FREE_FIELDS | (set() if searched else {"warm"}) and theirs[k] != ours[k]]
+        differing = [k for k in ours if k not in FREE_FIELDS | (set() if searched else {"warm"})
+                     and theirs[k] != ours[k]]
         if differing:
             changes = ", ".join(f"{k}: {theirs[k]} there, {ours[k]} here" for k in differing)
             raise CheckpointError(f"{path} was made with another recipe ({changes}). Resume with its own; sketches, l_image, "

@@ -53,8 +53,8 @@ class Session:
     """One customisation that can be held, ended, and gone on with; it runs in a thread of its own, or in yours.
 
     G, D, F, sketches, images, config, minutes: as for `customize`. checkpoint: a file to go on from, and to keep up to
-    date; the history lies beside it. judge, predicate: a network with `satisfies(predicate, images)`; the share of samples
-    it finds so is measured with the distance to the sketches.
+    date; the history lies beside it. judge, predicate: a network with `satisfies(predicate, images)`; the share of
+    samples it finds so is measured with the distance to the sketches.
 
     on_step(step) and on_end(), if they are set, are called on the thread that trains.
     """
@@ -77,11 +77,13 @@ class Session:
         self.run = self.error = self.advice = self.thread = self.on_step = self.on_end = None
         self.running, self._ended = False, threading.Event()    # whether training is under way (paused counts)
         self._ended.set()
-        self.verdict = ""                                   # what the stopping rule keeps and why, if it ended by itself
+        # what the stopping rule keeps and why, if it ended by itself
+        self.verdict = ""
         if checkpoint and checkpoint.exists():
             self.history.read()
         self.phase, self.share, self.left, self._measuring = "train", 0.0, None, Allowance(0.03, 5.0)
-        self._recent = collections.deque(maxlen=33)         # (iteration, seconds); R1 comes every 16th: two rounds of it
+        # (iteration, seconds); R1 comes every 16th: two rounds of it
+        self._recent = collections.deque(maxlen=33)
         last = self.history.snapshots[-1] if len(self.history) else None
         self.iteration, self.seconds = (last.iteration, last.seconds) if last else (0, 0.0)
         self.done = min(1.0, self.iteration / self.config.iterations)
@@ -97,7 +99,8 @@ class Session:
     @property
     def terms(self) -> dict:
         """The weights and the augmentation in force, or wished for the next step."""
-        terms = self.run.terms if self.run else {name: getattr(self.config, name) for name in NAMES if name != "sketches"}
+        terms = self.run.terms if self.run else {name: getattr(self.config, name) for name in NAMES
+                                                 if name != "sketches"}
         return terms | self.controls.read()
 
     @property
@@ -119,7 +122,8 @@ class Session:
         if self.history.chosen is not None:
             return self.history.generator(self.history.chosen)
         if self.running:
-            raise RuntimeError("training still runs; press Stop, or wait with live.join(), and ask for live.result again")
+            raise RuntimeError("training still runs; press Stop, or wait with live.join(), and ask for live.result "
+                               "again")
         if not len(self.history):
             raise RuntimeError("there is no result yet; run live.start(), and live.join() to wait for it")
         return self.history.generator(self.history.snapshots[-1])
@@ -141,7 +145,8 @@ class Session:
                 return
             if _running not in (None, self):
                 if _running._trainer is threading.current_thread() and _running.running:
-                    raise RuntimeError("another training runs in this very call; stop it, and start this one when it has "
+                    raise RuntimeError("another training runs in this very call; stop it, and start this one when it "
+                                       "has "
                                        "ended")
                 _running.stop()
                 _running.release()
@@ -151,7 +156,8 @@ class Session:
             self.controls.stop = self.controls.pause = False
             self.error = self.advice = None
             self._recent.clear()
-            if self.verdict:                                # the rule's choice, not anybody's: going on has a newer result
+            # the rule's choice, not anybody's: going on has a newer result
+            if self.verdict:
                 self.verdict = ""
                 self.history.choose(None)
             self._trainer = threading.current_thread()
@@ -285,7 +291,8 @@ class Session:
             self.history.save()
 
     def _choose(self, step) -> None:
-        """Make the stopping rule's choice the result, unless somebody has chosen; it stands at the end of the history."""
+        """Make the stopping rule's choice the result, unless somebody has chosen; it stands at the end of the
+        history."""
         self._keep()
         if self.history.chosen is None:
             self.verdict = step.message

@@ -161,7 +161,8 @@ class TrainingState:
         # D also takes the lazy R1 steps, one in d_reg_every: its step size and memory shrink to make up for them
         # (StyleGAN2, appendix B).
         ratio = config.d_reg_every / (config.d_reg_every + 1)
-        self.optimizer_G = torch.optim.Adam(self.params_G.values(), config.lr * config.g_lr_factor, config.betas, fused=True)
+        self.optimizer_G = torch.optim.Adam(self.params_G.values(), config.lr * config.g_lr_factor, config.betas,
+                                            fused=True)
         betas_D = tuple(beta**ratio for beta in config.betas)
         self.optimizer_D = torch.optim.Adam(self.params_D, config.lr * ratio, betas_D, fused=True)
 
@@ -208,8 +209,9 @@ class TrainingState:
         }
 
     def check(self, state: dict, sizes: set[int]) -> None:
-        """Raise ValueError (CheckpointError) unless a state_dict can be continued here: of these networks and images, each tensor of the
-        shape and kind that is needed, every number in its range.  sizes: of what the sketches' order may be of."""
+        """Raise ValueError (CheckpointError) unless a state_dict can be continued here: of these networks and images,
+        each tensor of the shape and kind that is needed, every number in its range.  sizes: of what the sketches' order
+        may be of."""
         other = [name for name in self.base if state["base"][name] != self.base[name]]
         if other:
             raise CheckpointError(

@@ -1,4 +1,5 @@
-"""Cross-domain adversarial learning: the recipe of Sketch Your Own GAN and one step of it, beside the paper (section 3).
+"""Cross-domain adversarial learning: the recipe of Sketch Your Own GAN and one step of it, beside the paper (section
+3).
 
     L_sketch = E[log D_sketch(y)] + E[log(1 - D_sketch(F(G(z))))]      y: the user's sketches
     L_image  = E[log D_image(x)]  + E[log(1 - D_image(G(z)))]          x: photographs
@@ -28,8 +29,8 @@ Beta = Annotated[float, Limits(least=0, below=1)]
 
 @dataclasses.dataclass(frozen=True)
 class CustomizeConfig:
-    """The recipe.  Without arguments it trains as published, and `stopping` chooses what to keep of it; the comments give
-    each number's reason."""
+    """The recipe.  Without arguments it trains as published, and `stopping` chooses what to keep of it; the comments
+    give each number's reason."""
 
     iterations: Count = 75_001       # as published; the paper finds 30,000 enough at 256 px
     batch: Count = 4                 # the teaser cat has four sketches
@@ -50,7 +51,8 @@ class CustomizeConfig:
     g_ema_kimg: Weight = 0.0         # half-life of G_ema in thousand images; 0: none, as published
     warm_start: bool = False         # beyond the paper: fit the mapping network to the nearest samples first
     warm: WarmStart = WarmStart()    # how
-    stopping: StoppingRule | None = StoppingRule()  # beyond the paper: when to look, what to keep, when to end; or never
+    # beyond the paper: when to look, what to keep, when to end; or never
+    stopping: StoppingRule | None = StoppingRule()
     seed: Seed = 0                   # of every random stream
     device: Annotated[str, check_device] = "cpu"    # where everything runs
     threads: Count | None = None     # of torch on the CPU; None leaves them; results are exact only for the same
@@ -125,9 +127,11 @@ def discriminator_step(state, sketches, images, terms, config) -> dict[str, Tens
         fake_images = sample(state, config)
         fake_sketches = sketch(state.F, fake_images, config)
     seen = lambda x: discriminator_view(x, terms, state)
-    losses = {"D_sketch": d_logistic(logits(state.D_sketch, seen(sketches), config), logits(state.D_sketch, seen(fake_sketches), config))}
+    losses = {"D_sketch": d_logistic(logits(state.D_sketch, seen(sketches), config),
+                                     logits(state.D_sketch, seen(fake_sketches), config))}
     if terms["l_image"] > 0:
-        losses["D_image"] = d_logistic(logits(state.D_image, images, config), logits(state.D_image, fake_images, config))
+        losses["D_image"] = d_logistic(logits(state.D_image, images, config),
+                                       logits(state.D_image, fake_images, config))
     update(state.optimizer_D, judging(state, terms), weighted(losses, terms), losses, state.iteration)
     return losses
 
@@ -151,7 +155,8 @@ def generator_step(state, terms, config) -> dict[str, Tensor]:
     state.train_only(state.params_G.values())
     fake_images = sample(state, config)
     fake_sketches = sketch(state.F, fake_images, config)
-    losses = {"G_sketch": g_nonsaturating(logits(state.D_sketch, discriminator_view(fake_sketches, terms, state), config))}
+    losses = {"G_sketch": g_nonsaturating(logits(state.D_sketch, discriminator_view(fake_sketches, terms, state),
+                                                 config))}
     if terms["l_image"] > 0:
         losses["G_image"] = g_nonsaturating(logits(state.D_image, fake_images, config))
     if terms["l_weight"] > 0:
@@ -171,15 +176,16 @@ def weighted(losses: dict[str, Tensor], terms: dict) -> Tensor:
     return sum(weights[name.split("_")[1]] * value for name, value in losses.items())
 
 
-def update(optimizer: torch.optim.Optimizer, taking_part: Iterable[nn.Parameter], loss: Tensor, losses: dict[str, Tensor],
+def update(optimizer: torch.optim.Optimizer, taking_part: Iterable[nn.Parameter], loss: Tensor,
+           losses: dict[str, Tensor],
            iteration: int) -> None:
     """One step of the optimiser for the parameters that take part, or NonFiniteLoss before anything has changed."""
     if not loss.isfinite():
         values = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
         raise NonFiniteLoss(f"The loss of iteration {iteration} is not a finite number ({values}).")
-    # Zeros for who takes part: a parameter that R1 does not reach (D's last bias) then still takes part in Adam's step, as
-    # it does in the published program, and its second moment decays like the others'. None for who does not: what rests
-    # stays as it is, whether training was resumed meanwhile or not.
+    # Zeros for who takes part: a parameter that R1 does not reach (D's last bias) then still takes part in Adam's step,
+    # as it does in the published program, and its second moment decays like the others'. None for who does not: what
+    # rests stays as it is, whether training was resumed meanwhile or not.
     optimizer.zero_grad(set_to_none=True)
     for p in taking_part:
         p.grad = torch.zeros_like(p)
@@ -218,7 +224,8 @@ def logits(D: nn.Module, x: Tensor, config) -> Tensor:
 
 
 def half(config) -> torch.autocast:
-    """Inside, convolutions run in bfloat16 if `config.bf16` asks for it; R1 stays outside: second derivatives need the digits."""
+    """Inside, convolutions run in bfloat16 if `config.bf16` asks for it; R1 stays outside: second derivatives need the
+    digits."""
     return torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16)
 
 

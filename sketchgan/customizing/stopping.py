@@ -5,12 +5,12 @@ has sketches gets the last iterate, which can be far worse (37 against 20 for on
 
     distance    mean chamfer distance of F(G(z)) to the nearest sketch: small when the samples obey
     diversity   spread of colours over samples, relative to the base GAN's: falls when G forgets how to vary
-    overfit     how much better D_sketch likes the sketches it learns from than sketches kept from it, where there are any
-    unseen      the distance again, to the sketches kept from it
+    overfit     how much better D_sketch likes the sketches it learns from than sketches kept from it, where there are
+    any unseen      the distance again, to the sketches kept from it
 
-The rule: of all looks that kept enough diversity, the nearest to the sketches. `overfit` and `unseen` are only noted, so that
-rules may be compared: in the ablation runs a gate on overfitting cost more than it saved, since D knows a single sketch by
-heart long before G has followed it (notebook 05 prints by how much). A look
+The rule: of all looks that kept enough diversity, the nearest to the sketches. `overfit` and `unseen` are only noted,
+so that rules may be compared: in the ablation runs a gate on overfitting cost more than it saved, since D knows a
+single sketch by heart long before G has followed it (notebook 05 prints by how much). A look
 needs few samples for that: z and noise are always the same, so differences are those of G. Stop when nothing nearer has
 come for a while.
 
@@ -105,8 +105,8 @@ def verdict(trace: list[Look], rule: StoppingRule) -> str:
 
 @torch.no_grad()
 def overfitting(D: nn.Module, taught: Tensor, held_out: Tensor, generated: Tensor) -> float:
-    """(E D(taught) - E D(held out)) / (E D(taught) - E D(generated)): 0 if D likes both alike, 1 if it holds unseen sketches
-    for generated ones. Sketches [N, 1, R, R]. Source: Karras et al. 2020 (ADA), equation 1."""
+    """(E D(taught) - E D(held out)) / (E D(taught) - E D(generated)): 0 if D likes both alike, 1 if it holds unseen
+    sketches for generated ones. Sketches [N, 1, R, R]. Source: Karras et al. 2020 (ADA), equation 1."""
     device = next(D.parameters()).device
     mean = lambda x: torch.cat([D(part.to(device).repeat(1, 3, 1, 1)) for part in x.split(64)]).mean().item()
     taught_mean = mean(taught)
@@ -118,14 +118,15 @@ def overfitting(D: nn.Module, taught: Tensor, held_out: Tensor, generated: Tenso
 class Watch:
     """Looks at a generator while it is customised, and keeps what may be chosen in the end.
 
-    G: the original generator. F: photograph to sketch; its running statistics are used, so that no distance depends on a
-    batch. sketches: those it is customised with [S, 1, R, R]. held_out: sketches kept from it, [K, 1, R, R].
+    G: the original generator. F: photograph to sketch; its running statistics are used, so that no distance depends on
+    a batch. sketches: those it is customised with [S, 1, R, R]. held_out: sketches kept from it, [K, 1, R, R].
     trains: names of the parameters that change, all without it. draw: (F, images) -> sketches, where not F(images).
     Attributes: trace, the looks so far. Nothing is measured before the first of them.
     """
 
     def __init__(self, rule: StoppingRule, G: nn.Module, F: nn.Module, sketches: Tensor, held_out: Tensor | None = None,
-                 trains: Collection[str] | None = None, draw: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__):
+                 trains: Collection[str] | None = None,
+                 draw: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__):
         self.rule, self.G, self.F = rule, G, frozen_sketcher(F, batch_stats=False)
         self.sketches, self.held_out, self.trains, self.draw = sketches, held_out, trains, draw
         self.trace: list[Look] = []
@@ -149,7 +150,8 @@ class Watch:
         self.start = self.weights(G)
 
     def look(self, iteration: int, G: nn.Module, D_sketch: nn.Module | None = None) -> Look:
-        """Measure G as it is after `iteration` steps, with its D_sketch where there is one, and keep it if it is better."""
+        """Measure G as it is after `iteration` steps, with its D_sketch where there is one, and keep it if it is
+        better."""
         if self.spread is None:
             self.spread = max(color_spread(self.samples(self.G)), 1e-9)
         if self.start is not None:
@@ -169,7 +171,8 @@ class Watch:
         images, device = self.samples(G), next(self.F.parameters()).device
         drawn = torch.cat([self.draw(self.F, part.to(device)) for part in images.split(64)])
         limit = self.rule.truncate * images.shape[-1]
-        nearest = lambda sketches: torch.cat([chamfer(part, sketches.to(device), limit).amin(1) for part in drawn.split(64)]).mean().item()
+        nearest = lambda sketches: torch.cat([chamfer(part, sketches.to(device), limit).amin(1)
+                                              for part in drawn.split(64)]).mean().item()
         overfit = unseen = None
         if self.held_out is not None and len(self.held_out):
             unseen = nearest(self.held_out)

@@ -73,7 +73,8 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: str | os.PathLike, owner: str = "a run", wait: bool = False, name: str = ".lock") -> Iterator[None]:
-    """Own `folder` (made if missing) while the block runs; the system lets go of it when the process ends, however it ends.
+    """Own `folder` (made if missing) while the block runs; the system lets go of it when the process ends, however it
+    ends.
 
     Args:
         owner: who asks, for the message that a second one gets.

@@ -191,7 +191,8 @@ def test_bf16_takes_nearly_the_same_steps_and_keeps_r1_in_float32(networks, sket
     exact, _ = play(networks, sketches, QUICK, 4)
     rounded, run = play(networks, sketches, dataclasses.replace(QUICK, bf16=True), 4)
     for name, value in exact[0].items():
-        assert rounded[0][name] == pytest.approx(value, rel=0.01, abs=1e-4) and (rounded[0][name] != value or name.startswith("R1"))
+        assert rounded[0][name] == pytest.approx(value, rel=0.01, abs=1e-4) and (rounded[0][name] != value
+                                                                                 or name.startswith("R1"))
         assert rounded[0][name] != torch.tensor(rounded[0][name]).bfloat16().item()
     again, _ = play(networks, sketches, dataclasses.replace(QUICK, bf16=True), 4)
     assert again == rounded and all(p.dtype == torch.float32 for p in run.state.G.parameters())
@@ -207,7 +208,8 @@ def test_without_l_image_the_image_discriminator_rests(networks, sketches):
 def test_l_weight_holds_the_mapping_network_back(networks, sketches):
     def moved(l_weight):
         losses, run = play(networks, sketches, dataclasses.replace(QUICK, l_weight=l_weight), 12)
-        return losses, sum((p - q).abs().mean().item() for p, q in zip(run.state.params_G.values(), run.state.params_base))
+        return losses, sum((p - q).abs().mean().item()
+                           for p, q in zip(run.state.params_G.values(), run.state.params_base))
 
     losses, held = moved(1000.0)
     assert losses[0]["G_weight"] == 0 < losses[1]["G_weight"]
@@ -260,7 +262,8 @@ def test_images_from_a_tensor_a_function_or_the_original(networks, sketches):
 @pytest.mark.parametrize("images, words", [
     (torch.rand(5, 3, 16, 16) * 2 - 1, "batch .*16, 16.*wanted float"),
     (torch.zeros(5, 3, 8, 8, dtype=torch.uint8), "uint8.*to_float"),
-    (torch.rand(5, 3, 8, 8) * 255, r"reach .*wanted values in \[-1, 1\]"), (torch.rand(5, 3, 8, 8), "brighter than mid-grey.*x . 2 - 1"),
+    (torch.rand(5, 3, 8, 8) * 255, r"reach .*wanted values in \[-1, 1\]"),
+                                           (torch.rand(5, 3, 8, 8), "brighter than mid-grey.*x . 2 - 1"),
     (torch.rand(0, 3, 8, 8), "no images"), ([torch.zeros(3, 8, 8)], "images is a list"), (5, "images is a int"),
     (lambda n, generator: torch.rand(n, 3, 8, 8), "brighter than mid-grey"), (lambda n, generator: None, "of NoneType"),
 ])
@@ -344,7 +347,8 @@ def test_sketches_drawn_during_the_warm_start_begin_it_anew_when_drawing_has_pau
     anew = list(steps)
     waited = [step for step in anew if "pause in drawing" in step.message]
     anew = anew[len(waited):]
-    assert waited and anew[0].message == direct[0].message == "ranking samples"  # then the very next is of the new search
+    # then the very next is of the new search
+    assert waited and anew[0].message == direct[0].message == "ranking samples"
     assert [step.losses for step in anew] == [step.losses for step in direct]
 
 
@@ -360,7 +364,8 @@ def test_periodic_checkpoints_are_whole_states(networks, sketches, tmp_path):
 
 
 @pytest.mark.parametrize("what, words", [
-    ("G", "another G than"), ("recipe", "another recipe.*lr: 0.002 there, 0.001 here"), ("images", "samples of G.*7 images"),
+    ("G", "another G than"), ("recipe", "another recipe.*lr: 0.002 there, 0.001 here"),
+                                         ("images", "samples of G.*7 images"),
     ("sketches", "begun with other sketches"), ("file", "no checkpoint of customize"),
 ])
 def test_resume_refuses_what_does_not_belong(networks, sketches, tmp_path, what, words):
@@ -491,7 +496,8 @@ def test_networks_that_do_not_fit_are_named(networks, sketches):
         customize(G, D, torch.nn.Conv2d(3, 3, 1), sketches)
     with pytest.raises(ValueError, match="F does not take images"):
         customize(G, D, torch.nn.Conv2d(1, 1, 1), sketches)
-    for mixed, words in (((D, D, F), "G is a Discriminator; wanted is a Generator"), ((G, F, D), "D is a PhotoSketch; wanted is a Discriminator"),
+    for mixed, words in (((D, D, F), "G is a Discriminator; wanted is a Generator"),
+                         ((G, F, D), "D is a PhotoSketch; wanted is a Discriminator"),
                          ((G, D, G), "F is a Generator")):
         with pytest.raises(ValueError, match=words):
             customize(*mixed, sketches)
@@ -504,7 +510,8 @@ def test_networks_that_do_not_fit_are_named(networks, sketches):
 
 
 @pytest.mark.parametrize("wrong", [dict(optim_param="layers"), dict(batch=0), dict(lr=0), dict(l_image=-1), dict(augment="x"),
-                                   dict(warm_start=True, optim_param="w_shift"), dict(warm_start=True, optim_param="affine")])
+                                   dict(warm_start=True, optim_param="w_shift"),
+                                   dict(warm_start=True, optim_param="affine")])
 def test_wrong_configs_are_refused(wrong):
     with pytest.raises(ValueError):
         CustomizeConfig(**wrong)

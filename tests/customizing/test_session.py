@@ -94,7 +94,8 @@ def test_a_cell_that_is_run_again_finds_its_session(tmp_path):
     path, given = tmp_path / "training.pt", networks()
     one = open_session(*given, sketches(), config=quick(), checkpoint=path, minutes=3)
     assert open_session(*given, sketches(), config=quick(), checkpoint=path, minutes=3) is one
-    assert open_session(*networks(), sketches(), config=quick(), checkpoint=path) is one, "the same weights, loaded again"
+    assert open_session(*networks(), sketches(), config=quick(),
+                        checkpoint=path) is one, "the same weights, loaded again"
     assert one.minutes is None
     assert open_session(*given, sketches(), config=quick(5), checkpoint=path) is not one, "another recipe"
     assert open_session(*given, sketches(), config=quick(), checkpoint=tmp_path / "other.pt") is not one

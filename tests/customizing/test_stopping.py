@@ -1,4 +1,5 @@
-"""Stopping: what the rule chooses on traces made up for it, what it keeps, and how `customize` looks, chooses and ends."""
+"""Stopping: what the rule chooses on traces made up for it, what it keeps, and how `customize` looks, chooses and
+ends."""
 
 import dataclasses
 

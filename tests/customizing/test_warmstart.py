@@ -106,7 +106,8 @@ def test_a_sketch_that_is_far_from_everything_has_its_share_of_the_samples():
     w = G.style(torch.randn(500, 12, generator=torch.Generator().manual_seed(7)))
     pointing = lambda w, to: ((G.angle(w) - to + torch.pi) % (2 * torch.pi) - torch.pi).abs() < torch.pi / 6
     left, up = (Edges()(G.synthesis(w[pointing(w, to)][:1, None])) for to in (torch.pi, torch.pi / 2))
-    up[:, :, 0] = up[:, :, :, 0] = -1  # a frame that no sample has: in pixels, all of them are nearer to the other sketch
+    # a frame that no sample has: in pixels, all of them are nearer to the other sketch
+    up[:, :, 0] = up[:, :, :, 0] = -1
     after = copy.deepcopy(G)
     with torch.enable_grad():
         list(warm_start(after, Edges(), torch.cat([left, up]), CONFIG, torch.Generator().manual_seed(0)))
@@ -121,7 +122,8 @@ def test_only_the_mapping_network_changes_and_reports_come_early(fitted):
     assert reports[0].samples.shape == (16, 3, 16, 16) and reports[0].done == pytest.approx(64 / sum(CONFIG.costs))
     done = [report.done for report in reports]
     assert done == sorted(done) and done[-1] == 1 and done[-2] < 1
-    assert [r.losses["nearest"] for r in reports[:8]] == sorted((r.losses["nearest"] for r in reports[:8]), reverse=True)
+    assert [r.losses["nearest"] for r in reports[:8]] == sorted((r.losses["nearest"] for r in reports[:8]),
+                                                                reverse=True)
     assert reports[-1].done == 1 and "px after" in reports[-1].message
 
 
