@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     except (ValueError, OSError, NonFiniteLoss) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"interrupted; what was trained, if anything, is in {Path(args.out) / TRAINING}, and --resume goes on from it")
+        sys.exit(f"interrupted; what was trained, if anything, is in {Path(args.out) / TRAINING}, for --resume")
 
 
 def recipe(args: argparse.Namespace) -> CustomizeConfig:
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
         report = Report(out, run, G.to(args.device), args.resume)
         watch(run.steps(), report)
         if not run.changed:
-            raise ValueError(f"Nothing was trained, so there is no result in {out}. Let it run for longer; --resume goes on.")
+            raise ValueError(f"Nothing was trained, so there is no result in {out}. Let it run longer, with --resume.")
         report.finish(args)
 
 
@@ -215,9 +215,10 @@ class Report:
         checkpoints.save(self.out / "customized.safetensors", G=G, metadata={"customized": vars(args)})
         checkpoints.save_delta(self.out / "mapping_delta.safetensors", G, self.base,
                                metadata={"customized": vars(args)})
-        task, state = Path(args.sketches[0]).stem if args.sketches else "your sketches", self.run.state
+        count, state = len(self.run.terms["sketches"]), self.run.state
+        task = Path(args.sketches[0]).stem if args.sketches else "your sketches"
         warm = "warm start and " if args.warm_start else ""
-        line = (f"{task}: {args.base} with {len(self.run.terms['sketches'])} sketches, {warm}{state.iteration} iterations in "
+        line = (f"{task}: {args.base} with {count} sketches, {warm}{state.iteration} iterations in "
                 f"{self.run.seconds:.0f} s on {args.device}{self.kept}{self.shares(task)}")
         write_atomically(self.out / "summary.txt", f"{line}\n".encode())
         print(f"{line}\nLook at {self.out / 'grid.png'}; your GAN is {self.out / 'customized.safetensors'}")
@@ -235,7 +236,7 @@ class Report:
             images = sample(G, JUDGED, seed=2)
             good = judge.satisfies(task, images) & judge.recognisable(PREDICATES[task], images)
             share.append(f"{good.float().mean():.0%}")
-        return f"; {task} among {JUDGED} random samples: {share[0]} before, {share[1]} after (uncorrected, by our judge)"
+        return f"; {task} among {JUDGED} samples: {share[0]} before, {share[1]} after (uncorrected, by our judge)"
 
     def picture(self, name: str, image) -> None:
         write_atomically(self.out / name, plotting.png(image))

@@ -24,18 +24,15 @@ import torch
 from torch import Tensor
 
 from ..files.atomic import locked, set_aside, stamp
-from ..files.checks import Positive, Weight, Whole, check
+from ..files.checks import Positive, check
 from ..files.readers import reading
 from ..weights.checkpoints import CheckpointError, load_training, save_training
-from .controls import NAMES, TERMS, Controls, check_sketches, check_term, interrupts_wait
+from .controls import TERMS, Controls, check_sketches, interrupts_wait
 from .state import TrainingState, same, seeded
-from .step import CustomizeConfig, NonFiniteLoss, Step, check_networks, sketch, train_step
+from .step import FORMAT, CustomizeConfig, NonFiniteLoss, Step, check_contents, check_networks, sketch, train_step
 from .stopping import Watch, choose, verdict
 from .warmstart import warm_start
 
-# Fields that do not influence the steps themselves: these may differ when a run is resumed.
-FREE_FIELDS = {"iterations", "stopping", "threads", "device", "sample_every", "samples", "checkpoint_every"}
-FORMAT = 2        # of a checkpoint's contents: the first kept the order of all images
 STILL = 4.0       # seconds without another wish after which somebody has done drawing
 STEP_COST = 10.0  # of a step, for each image of its batch, in the units of WarmStart.costs: as measured
 
@@ -95,11 +92,12 @@ class Run:
             self.terms["sketches"] = self.first_sketches = check_sketches(sketches, G.resolution)
             self.watch = self.new_watch()
         if resume is not None:
-            self.written = stamp(resume) if self.checkpoint and Path(resume).resolve() == self.checkpoint.resolve() else None
+            ours = self.checkpoint and Path(resume).resolve() == self.checkpoint.resolve()
+            self.written = stamp(resume) if ours else None
             remedy = "continue an earlier checkpoint, or begin anew, without resume"
             with reading(resume, CheckpointError, remedy, also=(FileNotFoundError, torch.OutOfMemoryError)):
                 contents = load_training(resume)
-                self.check(contents, resume, sketches)
+                check_contents(contents, resume, config, self.state, sketches)
                 self.restore(contents)
         view = seeded(config.seed, "shown samples")
         self.z_shown = torch.randn(config.samples, G.z_dim, generator=view).to(config.device)
@@ -319,8 +317,8 @@ class Run:
     def require_own_file(self) -> None:
         """Raise ValueError if the file is not as this run last read or wrote it: it holds somebody's work."""
         if self.written is not None and stamp(self.checkpoint) not in (None, self.written):
-            raise ValueError(f"{self.checkpoint} was written by another run since this one read or wrote it. Resume from it "
-                             f"anew, or give this run another checkpoint file.")
+            raise ValueError(f"{self.checkpoint} was written by another run since this one read or wrote it. Resume "
+                             f"from it anew, or give this run another checkpoint file.")
 
     def restore_good(self, error: NonFiniteLoss) -> NonFiniteLoss:
         self.restore(copy.deepcopy(self.good))
@@ -340,40 +338,6 @@ class Run:
         if self.watch and contents["watch"]:
             self.watch.load_state_dict(contents["watch"])
         self.whole = True
-
-    def check(self, contents: dict, path, sketches: Tensor | None) -> None:
-        """Raise ValueError, saying what to do, if a checkpoint cannot be continued with what was given, or if it holds
-        what no run of ours has written: it may come from a stranger."""
-        if contents.get("kind") != "customize":
-            raise CheckpointError(f"{path} is no checkpoint of customize(). Give the file that was its checkpoint=.")
-        if contents.get("format") != FORMAT:
-            raise CheckpointError(f"{path} was written by another version of sketchgan, which stored the order of images "
-                                  f"otherwise, so it cannot be continued exactly. Begin anew, without resume.")
-        ours, theirs = dataclasses.asdict(self.config), contents["config"]
-        searched = self.config.warm_start or theirs["warm_start"]  # else it does not matter how
-        differing = [k for k in ours if k not in FREE_FIELDS | (set() if searched else {"warm"})
-                     and theirs[k] != ours[k]]
-        if differing:
-            changes = ", ".join(f"{k}: {theirs[k]} there, {ours[k]} here" for k in differing)
-            raise CheckpointError(f"{path} was made with another recipe ({changes}). Resume with its own; sketches, l_image, "
-                                  f"l_weight and augment may change through Controls. Or begin anew, without resume.")
-        R, changes = self.state.G.resolution, contents["history"]
-        for name, value in [*contents["terms"].items(), *((change["name"], change["value"]) for change in changes)]:
-            check_term(name, value)
-        drawn = [contents["first_sketches"], contents["terms"]["sketches"],
-                 *(change["value"] for change in changes if change["name"] == "sketches")]
-        for drawing in drawn:
-            check_sketches(drawing, R)
-        if contents["terms"].keys() != set(NAMES):
-            raise ValueError(f"its terms are {', '.join(contents['terms'])}")
-        if sketches is not None and not same(sketches, contents["first_sketches"]):
-            raise CheckpointError(f"{path} was begun with other sketches. Resume with sketches=None, and pass new ones "
-                                  f"through Controls(sketches=...). Or begin anew, without resume.")
-        for name, kind in dict(seconds=Weight, warm_seconds=Weight, warm=bool, watch=dict | None, history=list).items():
-            check(name, contents[name], kind)
-        for change in changes:
-            check("iteration", change["iteration"], Whole)
-        self.state.check(contents["state"], {len(drawing) for drawing in drawn})
 
 
 def owned(checkpoint: Path | None):

@@ -8,7 +8,6 @@ history from the checkpoint.
 import collections
 import contextlib
 import threading
-import time
 import traceback
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 
 from ..drawing.chamfer import chamfer
 from ..files.atomic import set_aside
+from ..files.progress import Allowance
 from ..weights.checkpoints import content_hash, load_training
 from .controls import NAMES, Controls, check_sketches
 from .history import History
@@ -27,26 +27,6 @@ MEASURED = 64                   # samples, of fixed z and noise, whose distance 
 _running = None                 # one training at a time in a kernel: two would fight for the cores
 _sessions = {}                  # checkpoint -> session
 _lock = threading.RLock()
-
-
-class Allowance:
-    """Lets work beside the training happen now and then: `seconds` apart, and for at most a `share` of the time."""
-
-    def __init__(self, share: float, seconds: float):
-        self.share, self.seconds, self.next = share, seconds, 0.0
-
-    @property
-    def due(self) -> bool:
-        """Whether it may happen now."""
-        return time.monotonic() >= self.next
-
-    @contextlib.contextmanager
-    def spend(self):
-        """Times the work in its block; what it took decides when the next may come."""
-        began = time.monotonic()
-        yield
-        took = time.monotonic() - began
-        self.next = began + took + max(self.seconds, took * (1 / self.share - 1))
 
 
 class Session:
@@ -303,11 +283,11 @@ class Session:
     def _advice(self) -> str:
         """What to do after a failure."""
         if self.run is not None:
-            return (f"Nothing before is lost: the state of iteration {self.run.state.iteration} is the last good one. Mend "
-                    f"what the message names, and press Start to go on from there.")
+            return (f"Nothing before is lost: the state of iteration {self.run.state.iteration} is the last good one. "
+                    f"Mend what the message names, and press Start to go on from there.")
         if self.checkpoint and self.checkpoint.exists():
-            return (f"It tried to go on from {self.checkpoint}, which is as it was. Mend what the message names, or pass "
-                    f"fresh=True to begin anew.")
+            return (f"It tried to go on from {self.checkpoint}, which is as it was. Mend what the message names, or "
+                    f"pass fresh=True to begin anew.")
         return "Nothing was trained. Mend what the message names, and start again."
 
 

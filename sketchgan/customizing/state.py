@@ -87,8 +87,8 @@ class Images:
         """'7 images (0123456789abcdef)'; raises ValueError if the source is none."""
         indexed = hasattr(self.source, "__len__") and hasattr(self.source, "__getitem__")
         if not indexed or isinstance(self.source, (str, dict, list, tuple)):
-            raise ValueError(f"images is a {type(self.source).__name__}; wanted a tensor [M, 3, R, R], an ImageFolder(path, "
-                             f"{self.G.resolution}), a function (n, generator) -> [n, 3, R, R], or None.")
+            raise ValueError(f"images is a {type(self.source).__name__}; wanted a tensor [M, 3, R, R], "
+                             f"an ImageFolder(path, {self.G.resolution}), a function (n, generator) -> [n, 3, R, R], or None.")
         count = len(self.source)
         if not count:
             raise ValueError("There are no images: the source is empty. Give at least one, or None for samples of G.")
@@ -114,16 +114,17 @@ class Images:
         """The same images, or ValueError."""
         wanted, R = (n, 3, self.G.resolution, self.G.resolution), self.G.resolution
         if not isinstance(images, Tensor) or tuple(images.shape) != wanted or not images.is_floating_point():
-            given = f"{list(images.shape)} of {images.dtype}" if hasattr(images, "dtype") else f"of {type(images).__name__}"
+            kind = getattr(images, "dtype", type(images).__name__)
+            given = f"{list(getattr(images, 'shape', []))} of {kind}"
             raise ValueError(f"images gave a batch {given}; wanted float [N, 3, R, R] = {list(wanted)} in [-1, 1]. "
-                             f"sketchgan.photos.ImageFolder(path, {R}) reads a folder so; photos.to_float converts uint8.")
+                             f"sketchgan.photos.ImageFolder(path, {R}) reads a folder; photos.to_float converts uint8.")
         low, high = images.aminmax()
         if high > IMAGE_LIMIT or low < -IMAGE_LIMIT:
-            raise ValueError(f"images reach {max(high, -low):.3g}; wanted values in [-1, 1]. Scale 0...255 by x / 127.5 - 1, "
-                             f"or use sketchgan.photos.ImageFolder.")
+            raise ValueError(f"images reach {max(high, -low):.3g}; wanted values in [-1, 1]. Scale 0...255 by "
+                             f"x / 127.5 - 1, or use sketchgan.photos.ImageFolder.")
         if not self.dark and 0 <= low < high:
-            raise ValueError(f"images lie in [{low:.3g}, {high:.3g}]; wanted values in [-1, 1], and no photographs are all "
-                             f"brighter than mid-grey. Scale 0...1 by x * 2 - 1, or use sketchgan.photos.ImageFolder.")
+            raise ValueError(f"images lie in [{low:.3g}, {high:.3g}]; wanted values in [-1, 1], and no photographs "
+                             f"are all brighter than mid-grey. Scale 0...1 by x * 2 - 1, or use sketchgan.photos.ImageFolder.")
         self.dark = True  # asked of the first ones only: a batch of snow is no mistake
         return images
 
@@ -215,8 +216,8 @@ class TrainingState:
         other = [name for name in self.base if state["base"][name] != self.base[name]]
         if other:
             raise CheckpointError(
-                f"The checkpoint was made from another {' and another '.join(other)} than given now: the weights differ. "
-                f"Resume with the networks the run began with (the base models, not the customised one)."
+                f"The checkpoint was made from another {' and another '.join(other)} than given now: the weights "
+                f"differ. Resume with the networks the run began with (the base models, not the customised one)."
             )
         if state["images"] != self.images.kind:
             raise CheckpointError(

@@ -16,14 +16,19 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from ..files.checks import Count, Limits, Positive, Probability, Seed, Weight, Whole, check_device, check_fields
+from ..files.checks import Count, Limits, Positive, Probability, Seed, Weight, Whole, check, check_device, check_fields
 from ..nets.augment import augment, parse_policy
 from ..nets.losses import d_logistic, g_nonsaturating, r1_penalty, weight_penalty
 from ..nets.stylegan2 import Discriminator, Generator
-from .state import LAYERS, TrainingState
+from ..weights.checkpoints import CheckpointError
+from .controls import NAMES, check_sketches, check_term
+from .state import LAYERS, TrainingState, same
 from .stopping import StoppingRule
 from .warmstart import WarmStart
 
+# Fields that do not influence the steps themselves: these may differ when a run is resumed.
+FREE_FIELDS = {"iterations", "stopping", "threads", "device", "sample_every", "samples", "checkpoint_every"}
+FORMAT = 2        # of a checkpoint's contents: the first kept the order of all images
 Beta = Annotated[float, Limits(least=0, below=1)]
 
 
@@ -63,8 +68,8 @@ class CustomizeConfig:
     def __post_init__(self):
         check_fields(self)
         if self.warm_start and self.optim_param in ("w_shift", "affine"):
-            raise ValueError(f"warm_start fits the mapping network, which optim_param={self.optim_param!r} leaves as it "
-                             f"is. Choose optim_param='style' or warm_start=False.")
+            raise ValueError(f"warm_start fits the mapping network, which optim_param={self.optim_param!r} leaves as "
+                             f"it is. Choose optim_param='style' or warm_start=False.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,10 +243,11 @@ def check_networks(G, D, F, config) -> None:
     """Raise ValueError, saying what to do, if the three networks do not fit together."""
     for name, network, kind in (("G", G, Generator), ("D", D, Discriminator)):
         if not isinstance(network, kind):
-            raise ValueError(f"{name} is a {type(network).__name__}; wanted is a {kind.__name__}. Load it with load_generator(path) "
-                             f"and load_discriminator(path).")
+            raise ValueError(f"{name} is a {type(network).__name__}; wanted is a {kind.__name__}. Load it with "
+                             f"load_generator(path) and load_discriminator(path).")
     if isinstance(F, (Generator, Discriminator)):
-        raise ValueError(f"F is a {type(F).__name__}; wanted is a network from photographs to sketches. Use load_photosketch(path).")
+        raise ValueError(f"F is a {type(F).__name__}; wanted is a network from photographs to sketches. Use "
+                         f"load_photosketch(path).")
     if D.resolution != G.resolution:
         raise ValueError(f"G makes {G.resolution} px but D looks at {D.resolution} px. Load both from one file: "
                          f"load_generator(path) and load_discriminator(path).")
@@ -264,3 +270,38 @@ def check_networks(G, D, F, config) -> None:
     if made != wanted:
         raise ValueError(f"F turns images {list(blank.shape)} into {made}; wanted sketches {wanted}. "
                          f"Use load_photosketch(path), a network from photographs to sketches.")
+
+
+def check_contents(contents: dict, path, config: CustomizeConfig, state: TrainingState, sketches) -> None:
+    """Raise ValueError, saying what to do, if a checkpoint cannot be continued with what was given, or if it holds what
+    no run of ours has written: it may come from a stranger."""
+    if contents.get("kind") != "customize":
+        raise CheckpointError(f"{path} is no checkpoint of customize(). Give the file that was its checkpoint=.")
+    if contents.get("format") != FORMAT:
+        raise CheckpointError(f"{path} was written by another version of sketchgan, which stored the order of images "
+                              f"otherwise, so it cannot be continued exactly. Begin anew, without resume.")
+    ours, theirs = dataclasses.asdict(config), contents["config"]
+    searched = config.warm_start or theirs["warm_start"]  # else it does not matter how
+    differing = [k for k in ours if k not in FREE_FIELDS | (set() if searched else {"warm"})
+                 and theirs[k] != ours[k]]
+    if differing:
+        changes = ", ".join(f"{k}: {theirs[k]} there, {ours[k]} here" for k in differing)
+        raise CheckpointError(f"{path} was made with another recipe ({changes}). Resume with its own; sketches, "
+                              f"l_image, l_weight and augment may change through Controls. Or begin anew, without resume.")
+    R, changes = state.G.resolution, contents["history"]
+    for name, value in [*contents["terms"].items(), *((change["name"], change["value"]) for change in changes)]:
+        check_term(name, value)
+    drawn = [contents["first_sketches"], contents["terms"]["sketches"],
+             *(change["value"] for change in changes if change["name"] == "sketches")]
+    for drawing in drawn:
+        check_sketches(drawing, R)
+    if contents["terms"].keys() != set(NAMES):
+        raise ValueError(f"its terms are {', '.join(contents['terms'])}")
+    if sketches is not None and not same(sketches, contents["first_sketches"]):
+        raise CheckpointError(f"{path} was begun with other sketches. Resume with sketches=None, and pass new ones "
+                              f"through Controls(sketches=...). Or begin anew, without resume.")
+    for name, kind in dict(seconds=Weight, warm_seconds=Weight, warm=bool, watch=dict | None, history=list).items():
+        check(name, contents[name], kind)
+    for change in changes:
+        check("iteration", change["iteration"], Whole)
+    state.check(contents["state"], {len(drawing) for drawing in drawn})

@@ -68,13 +68,13 @@ def check_device(device: str) -> None:
     """Raise ValueError unless torch can compute there."""
     import torch  # here, for whoever checks numbers needs no torch
     try:
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())),
                 *["mps"] * torch.backends.mps.is_available()]
         reason = str(error).splitlines()[0][:120]
-        raise ValueError(f"device {device!r} cannot be used here ({reason}). This machine and this build of torch have: "
-                         f"{', '.join(here)}.") from error
+        raise ValueError(f"device {device!r} cannot be used here ({reason}). This machine and this build of torch "
+                         f"have: {', '.join(here)}.") from error
 
 
 def checked(function):

@@ -6,7 +6,7 @@ import torch
 
 from sketchgan.customizing import session
 from sketchgan.customizing.run import CustomizeConfig
-from sketchgan.customizing.session import Allowance, Session, open_session
+from sketchgan.customizing.session import Session, open_session
 from sketchgan.customizing.stopping import Look, StoppingRule, Watch
 from sketchgan.drawing.sketches import load_sketches
 from sketchgan.nets.photosketch import PhotoSketch
@@ -251,17 +251,3 @@ def test_the_rule_chooses_when_the_minutes_are_over_and_not_on_stop_nor_against_
     mine.on_step = lambda step: mine.history.choose(mine.history.snapshots[0]) if step.iteration == 4 else None
     finish(mine)
     assert not mine.verdict and mine.history.chosen is mine.history.snapshots[0]
-
-
-def test_an_allowance_keeps_its_share_and_its_distance(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
-    for share, seconds, took, wait in ((0.5, 0.0, 2.0, 2.0), (0.1, 0.25, 0.01, 0.25), (0.1, 0.25, 1.0, 9.0)):
-        allowance = Allowance(share, seconds)
-        assert allowance.due
-        with allowance.spend():
-            now[0] += took
-        now[0] += wait - 0.01
-        assert not allowance.due
-        now[0] += 0.02
-        assert allowance.due
