@@ -144,6 +144,7 @@ def interrupts_wait(run):
     if threading.current_thread() is threading.main_thread():
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, on_interrupt)
+        run.interrupted = False
         running.append(run)
     try:
         yield

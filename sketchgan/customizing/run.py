@@ -119,15 +119,16 @@ class Run:
 
     def timed_steps(self) -> Iterator[Step]:
         self.at_start, done = (self.state.iteration, self.seconds - self.warm_seconds), 0.0
-        began = time.perf_counter()
+        self.began = time.perf_counter()
         for step in self.all_steps():
-            spent = time.perf_counter() - began
+            spent = time.perf_counter() - self.began
             self.seconds += spent
             self.warm_seconds += spent if step.phase == "warm" else 0.0
             self.begun, self.left = True, self.seconds_left(step)
             done = max(done, self.seconds / (self.seconds + self.left))
-            yield dataclasses.replace(step, seconds=self.seconds, done=done, left=self.left)
-            began = time.perf_counter()
+            share = self.share if step.phase == "train" else step.share
+            yield dataclasses.replace(step, seconds=self.seconds, share=share, done=done, left=self.left)
+            self.began = time.perf_counter()
 
     def all_steps(self) -> Iterator[Step]:
         if self.warm:
@@ -148,7 +149,7 @@ class Run:
     # ---- the clock
 
     def wait_while_paused(self) -> None:
-        self.seconds -= self.controls.wait_while_paused()
+        self.began += self.controls.wait_while_paused()
 
     @property
     def training_seconds(self) -> float:
@@ -224,8 +225,7 @@ class Run:
             self.watch.look(state.iteration, state.G_shown)
         if state.iteration % config.checkpoint_every == 0:
             self.keep()
-        return Step("train", done, losses, 0, self.shown(state.G_shown) if due else None, state.G_shown,
-                    share=self.share)
+        return Step("train", done, losses, 0, self.shown(state.G_shown) if due else None, state.G_shown)
 
     @property
     def share(self) -> float:

@@ -87,8 +87,8 @@ class Images:
         """'7 images (0123456789abcdef)'; raises ValueError if the source is none."""
         indexed = hasattr(self.source, "__len__") and hasattr(self.source, "__getitem__")
         if not indexed or isinstance(self.source, (str, dict, list, tuple)):
-            raise ValueError(f"images is a {type(self.source).__name__}; wanted a tensor [M, 3, R, R], "
-                             f"an ImageFolder(path, {self.G.resolution}), a function (n, generator) -> [n, 3, R, R], or None.")
+            raise ValueError(f"images is a {type(self.source).__name__}; wanted a tensor [M, 3, R, R], an ImageFolder, "
+                             f"a function (n, generator) -> [n, 3, R, R], or None.")
         count = len(self.source)
         if not count:
             raise ValueError("There are no images: the source is empty. Give at least one, or None for samples of G.")
@@ -123,8 +123,8 @@ class Images:
             raise ValueError(f"images reach {max(high, -low):.3g}; wanted values in [-1, 1]. Scale 0...255 by "
                              f"x / 127.5 - 1, or use sketchgan.photos.ImageFolder.")
         if not self.dark and 0 <= low < high:
-            raise ValueError(f"images lie in [{low:.3g}, {high:.3g}]; wanted values in [-1, 1], and no photographs "
-                             f"are all brighter than mid-grey. Scale 0...1 by x * 2 - 1, or use sketchgan.photos.ImageFolder.")
+            raise ValueError(f"images lie in [{low:.3g}, {high:.3g}]; wanted values in [-1, 1], and no photographs are "
+                             "all brighter than mid-grey. Scale 0...1 by x * 2 - 1, or use photos.ImageFolder.")
         self.dark = True  # asked of the first ones only: a batch of snow is no mistake
         return images
 
@@ -273,6 +273,11 @@ def require_like(stored, ours, name: str, also: tuple = ()) -> None:
                 check(f"{key} of {name}", stored[key], Whole)
             else:
                 require_like(stored[key], ours[key], f"{name}.{key}")
+    elif isinstance(ours, (list, tuple)):
+        if type(stored) is not type(ours) or len(stored) != len(ours):
+            raise ValueError(f"{name} is {str(stored)[:80]}; wanted {len(ours)} items")
+        for i, pair in enumerate(zip(stored, ours, strict=True)):
+            require_like(*pair, f"{name} {i}")
     elif type(stored) is not type(ours) or stored != ours:
         raise ValueError(f"{name} is {str(stored)[:80]}; wanted {str(ours)[:80]}")
 
@@ -296,8 +301,8 @@ def own_moments(stored: dict, optimizer: torch.optim.Adam) -> dict:
     params = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
     fresh = lambda i, value: torch.empty_like(params[i] if value.ndim else value, memory_format=torch.preserve_format,
                                               device=value.device, requires_grad=False).copy_(value)
-    return stored | {"state": {i: {key: fresh(i, value) for key, value in entry.items()}
-                               for i, entry in stored["state"].items()}}
+    moments = {i: {key: fresh(i, value) for key, value in entry.items()} for i, entry in stored["state"].items()}
+    return {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
 
 
 def seeded(seed: int, name: str) -> torch.Generator:

@@ -287,7 +287,7 @@ def check_contents(contents: dict, path, config: CustomizeConfig, state: Trainin
     if differing:
         changes = ", ".join(f"{k}: {theirs[k]} there, {ours[k]} here" for k in differing)
         raise CheckpointError(f"{path} was made with another recipe ({changes}). Resume with its own; sketches, "
-                              f"l_image, l_weight and augment may change through Controls. Or begin anew, without resume.")
+                              f"l_image, l_weight and augment may change by Controls. Or begin anew, without resume.")
     R, changes = state.G.resolution, contents["history"]
     for name, value in [*contents["terms"].items(), *((change["name"], change["value"]) for change in changes)]:
         check_term(name, value)
