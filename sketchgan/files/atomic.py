@@ -73,8 +73,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: str | os.PathLike, owner: str = "a run", wait: bool = False, name: str = ".lock") -> Iterator[None]:
-    """Own `folder` (made if missing) while the block runs; the system lets go of it when the process ends, however it
-    ends.
+    """Own `folder` (made if missing) while the block runs; the system lets go when the process ends, however it ends.
 
     Args:
         owner: who asks, for the message that a second one gets.
@@ -122,7 +121,7 @@ def _take(file, path: Path, wait: bool) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            owned = path.with_name(path.name.removeprefix(".").removesuffix("lock").rstrip(".")) if path.name != ".lock" else path.parent
+            owned = path.parent / path.name.removeprefix(".").removesuffix("lock").rstrip(".")
             raise FolderInUse(f"{owned} is in use by {_owner(path)}: wait until it ends, stop it, or choose "
                               f"another folder") from None
         # Some network file systems have no locks; work there is the user's to guard.
@@ -147,7 +146,7 @@ def stamp(path) -> tuple | None:
 
 
 def set_aside(path: Path | None) -> Path | None:
-    """Give a file or folder, if it is there, the first free name of '*.before.pt', '*.before-2.pt', ...; returns it."""
+    """Give what is there, if anything, the first free name of '*.before.pt', '*.before-2.pt', ...; returns it."""
     if path is None or not path.exists():
         return None
     names = (path.with_name(f"{path.stem}.before{f'-{i}' if i > 1 else ''}{path.suffix}") for i in itertools.count(1))

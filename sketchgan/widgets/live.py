@@ -10,9 +10,9 @@ import time
 import torch
 
 from .. import plotting
-from ..customizing.session import Allowance
 from ..customizing.session import open_session
 from ..drawing.sketches import SketchError
+from ..files.progress import Allowance
 from .parts import button, clock, grid, w
 from .slider import ORIGINAL, HistorySlider, moment
 

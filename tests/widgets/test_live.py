@@ -13,7 +13,7 @@ from PIL import Image
 
 pytest.importorskip("ipycanvas")
 
-from sketchgan.customizing import sessions
+from sketchgan.customizing import session as sessions
 from sketchgan.customizing.run import CustomizeConfig
 from sketchgan.drawing.sketches import load_sketches
 from sketchgan.nets.photosketch import PhotoSketch
