@@ -48,7 +48,7 @@ $(VENV)/.core: pyproject.toml constraints.txt $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.everything: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,lsun]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,lsun,train]'
 	@touch $@
 
 install-core: $(VENV)/.core
@@ -63,7 +63,7 @@ quickstart: install-core
 	@echo "Draw your own:      make lab"
 
 lab: install
-	$(PY) -m jupyter lab notebooks/00_quickstart.ipynb
+	$(PY) -m jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb
 
 # --- Tests: three parts, each with its time. `make -k test` runs the rest after one has failed. -----------------------
 

@@ -316,7 +316,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         build, tasks = builder(args)
     except ValueError as error:
-        raise SystemExit(f"sketchgan.ablations: {error}") from error
+        raise SystemExit(f"sketchgan ablations: {error}") from error
     for other in args.collect:
         add_rows(args.csv, tables.read(other), args.work)
     if not args.summary:
