@@ -14,8 +14,16 @@ from PIL import Image, ImageOps
 
 from .. import plotting
 from ..drawing.board import Drawing
-from ..drawing.geometry import read_strokes
-from ..drawing.sketches import IMAGE_SUFFIXES, SketchError, chamfer, rasterize, sketch_names, sketch_of, write_document
+from ..drawing.sketches import (
+    IMAGE_SUFFIXES,
+    SketchError,
+    chamfer,
+    rasterize,
+    read_strokes,
+    sketch_names,
+    sketch_of,
+    write_document,
+)
 from ..drawing.strokes import FRAME, PEN
 from ..drawing.tracing import trace
 from ..files.atomic import write_atomically
