@@ -63,7 +63,7 @@ quickstart: install-core
 	@echo "Draw your own:      make lab"
 
 lab: install
-	$(PY) -m jupyter lab notebooks/00_quickstart.ipynb
+	$(PY) -m jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb
 
 # --- Tests: three parts, each with its time. `make -k test` runs the rest after one has failed. -----------------------
 

@@ -30,7 +30,9 @@ def row(path) -> str:
             made += "; " + "; ".join(f"at {h['seen'] / 1000:.0f} kimg changed {', '.join(sorted(h['changed']))}" for h in meta["history"])
     else:
         q = meta["quality"]
-        made = f"{meta['images'] / 1000:.0f} kimg: `{meta['command']}`"
+        # Files of before November 2026 say `python -m sketchgan.pretrain`: the same command under its old name.
+        command = meta["command"].replace("-m sketchgan.", "-m sketchgan ")
+        made = f"{meta['images'] / 1000:.0f} kimg: `{command}`"
         if "f" in config:
             what = f"F, photograph to sketch (ngf {config['f']['ngf']}, {config['f']['n_blocks']} blocks)"
             quality = f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), {q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image"

@@ -22,7 +22,7 @@ class Controls:
         sketches: [S, 1, R, R] in [-1, 1], paper +1 and ink -1; replaces all the sketches.
         l_image: weight of the image regularisation, at least 0.
         l_weight: weight of the weight regularisation, at least 0.
-        augment: policy of `sketchgan.augment`, such as 'translation'; '' for none.
+        augment: policy of `nets.augment`, such as 'translation'; '' for none.
         pause: True holds training before the next step, False lets it go on.
         stop: True ends training before the next step (after a checkpoint, if one was asked for).
     """

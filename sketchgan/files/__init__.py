@@ -2,10 +2,10 @@
 from .. import lazily
 
 __all__, __getattr__, __dir__ = lazily(__name__, {
-    "atomic": "lock write_atomically",
+    "atomic": "FolderInUse locked write_atomically",
     "readers": "reading",
-    "places": "data_folder sketches_folder weights_folder",
-    "hub": "cache_folder fetch find_data",
+    "places": "cache_folder data_folder sketches_folder weights_folder",
+    "hub": "fetch find_data",
     "downloads": "DownloadError download",
     "archives": "ArchiveError open_zip unpack",
 })

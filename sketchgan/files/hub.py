@@ -4,13 +4,12 @@
     python -m sketchgan hub fetch hands        # into the cache; prints where it lies
     python -m sketchgan hub path hands         # where it lies, without fetching
 
-Nothing here belongs to this project, and nothing is fetched unasked. The sha256 of what came is recorded beside it on first use, and
-something else later is an error. SKETCHGAN_OFFLINE=1 uses the cache only. SKETCHGAN_CACHE moves the cache; a file fetched by hand is put
-where `path` says, and is checked the same way.
+Nothing here belongs to this project, and nothing is fetched unasked. The sha256 of what came is recorded beside it on
+first use, and something else later is an error. SKETCHGAN_OFFLINE=1 uses the cache only. SKETCHGAN_CACHE moves it; a
+file fetched by hand is put where `path` says, and is checked the same way.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import time
@@ -19,28 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import archives
+from .atomic import locked, write_atomically
 from .downloads import DownloadError, check, download
-
-try:
-    import fcntl
-except ImportError:                                              # Windows: no locks between processes
-    fcntl = None
+from .places import cache_folder, remedy
+from .readers import reading
 
 GANSKETCHING = "https://www.cs.cmu.edu/~gansketching/files/"
-GANSKETCHING_PAGE = "https://github.com/PeterWang512/GANSketching"
 QUICKDRAW = "https://storage.googleapis.com/quickdraw_dataset/full/simplified/"
+NVIDIA_LICENCE = "NVIDIA Source Code Licence (non-commercial)"
 NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
 GANSPACE_DRIVE = {"horse": "18SkqWAkgt0fIwDEf2pqeaenNi4OoCo-0", "cat": "15vJP8GDr0FlRYpE8gD7CdeEz2mXrQMgN",
                   "church": "1HFM694112b_im01JT7wop0faftw9ty5g", "ffhq": "1FJRwzAkV-XWbxgTwxEmEACvuqF5DsBiV",
                   "car": "1iRoWclWVbDBAy5iXYZrQnKYSbZUqXI6y"}
-
-
-def cache_folder() -> Path:
-    """Where downloads, prepared pictures and rendered scenes are kept: SKETCHGAN_CACHE, else the user's cache folder.
-
-    It may be moved, and deleted at any time."""
-    root = os.environ.get("SKETCHGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchgan"
-    return Path(root)
 
 
 @dataclass(frozen=True)
@@ -77,8 +66,8 @@ class Item:
 
     def by_hand(self) -> str:
         """What to do when the host does not give it."""
-        return (f"By hand: find {self.file} at {self.page or self.urls[0]} with a browser, save it as {self.place}, and call again. "
-                f"Another place for the cache: SKETCHGAN_CACHE")
+        return (f"By hand: find {self.file} at {self.page or self.urls[0]} with a browser, save it as {self.place}, "
+                f"and call again. Another place for the cache: SKETCHGAN_CACHE")
 
 
 def _drive(file_id: str) -> tuple[str, ...]:
@@ -87,61 +76,61 @@ def _drive(file_id: str) -> tuple[str, ...]:
 
 
 def _items() -> Iterator[Item]:
-    yield Item("hands", "2,062 photographs of a hand showing a digit, one folder a pose: real photographs for a small GAN", "Apache-2.0",
-               tuple(f"https://{host}" for host in ("codeload.github.com/ardamavi/Sign-Language-Digits-Dataset/zip/refs/heads/master",
-                                                    "github.com/ardamavi/Sign-Language-Digits-Dataset/archive/refs/heads/master.zip")),
-               "Sign-Language-Digits-Dataset-master.zip", page="https://github.com/ardamavi/Sign-Language-Digits-Dataset",
+    digits = "ardamavi/Sign-Language-Digits-Dataset"
+    yield Item("hands", "2,062 photographs of a hand showing a digit, for a small GAN", "Apache-2.0",
+               (f"https://codeload.github.com/{digits}/zip/refs/heads/master",
+                f"https://github.com/{digits}/archive/refs/heads/master.zip"),
+               "Sign-Language-Digits-Dataset-master.zip", page=f"https://github.com/{digits}",
                inside="Sign-Language-Digits-Dataset-master/Dataset")
     for word in ("cat", "horse", "church", "hand"):
-        yield Item(f"quickdraw-{word}", f"human drawings ({word}) as strokes, for load_sketches", "CC BY 4.0", (f"{QUICKDRAW}{word}.ndjson",),
-                   f"{word}.ndjson", "ndjson", "https://github.com/googlecreativelab/quickdraw-dataset", group="quickdraw")
-    yield Item("gansketching-pretrained", "StyleGAN2 of horse, cat, church (256 px) and faces (1024 px), G and D, and the PhotoSketch network: "
-               "what the paper starts from", "MIT; weights from NVIDIA (non-commercial) and PhotoSketch (BSD-3)",
-               (GANSKETCHING + "pretrained_models.zip",), "pretrained_models.zip", page=GANSKETCHING_PAGE)
-    yield Item("gansketching-weights", "the paper's customised generators (horse riders, standing cat, gabled church, ...)",
-               "MIT; from NVIDIA's weights (non-commercial)", (GANSKETCHING + "weights.zip",), "weights.zip", page=GANSKETCHING_PAGE)
-    yield Item("gansketching-sketches", "the paper's sketches: 30 for each PhotoSketch task, drawings by the authors and from Quick, Draw!",
-               "MIT", (GANSKETCHING + "sketch_data.zip",), "sketch_data.zip", page=GANSKETCHING_PAGE)
-    yield Item("gansketching-evaluation", "2,500 photographs of each target shape: the paper's evaluation sets", "MIT; photographs from LSUN",
-               (GANSKETCHING + "eval_data.zip",), "eval_data.zip", page=GANSKETCHING_PAGE)
-    yield Item("photosketch", "the original PhotoSketch network (photograph to contour drawing), as published: latest_net_G.pth, or a zip that "
-               "holds it", "BSD-3-Clause", _drive("1TQf-LyS8rRDDapdcTnEgWzYJllPgiXdj"), "photosketch_pretrained", "torch", "https://github.com/mtli/PhotoSketch")
+        yield Item(f"quickdraw-{word}", f"human drawings ({word}) as strokes, for load_sketches", "CC BY 4.0",
+                   (f"{QUICKDRAW}{word}.ndjson",), f"{word}.ndjson", "ndjson",
+                   "https://github.com/googlecreativelab/quickdraw-dataset", group="quickdraw")
+    for name, file, what, licence in (
+            ("pretrained", "pretrained_models", "StyleGAN2 of horse, cat, church (256 px), faces (1024 px), G, D, "
+             "and PhotoSketch: what the paper starts from", "MIT; NVIDIA (non-commercial) and PhotoSketch (BSD-3)"),
+            ("weights", "weights", "the paper's customised generators (horse riders, standing cat, gabled church, ...)",
+             "MIT; from NVIDIA's weights (non-commercial)"),
+            ("sketches", "sketch_data", "the paper's sketches: 30 for each PhotoSketch task, drawings by the authors "
+             "and from Quick, Draw!", "MIT"),
+            ("evaluation", "eval_data", "2,500 photographs of each target shape: the paper's evaluation sets",
+             "MIT; photographs from LSUN")):
+        yield Item(f"gansketching-{name}", what, licence, (f"{GANSKETCHING}{file}.zip",), f"{file}.zip",
+                   page="https://github.com/PeterWang512/GANSketching")
+    yield Item("photosketch", "the original PhotoSketch network (photograph to contour drawing), as published: "
+               "latest_net_G.pth, or a zip that holds it", "BSD-3-Clause", _drive("1TQf-LyS8rRDDapdcTnEgWzYJllPgiXdj"),
+               "photosketch_pretrained", "torch", "https://github.com/mtli/PhotoSketch")
     for name, file_id in GANSPACE_DRIVE.items():
-        yield Item(f"stylegan2-{name}", f"StyleGAN2 of LSUN {name}, G only, converted to PyTorch by GANSpace" if name != "ffhq" else
-                   "StyleGAN2 of faces, G only, converted to PyTorch by GANSpace", "NVIDIA Source Code Licence (non-commercial)",
-                   _drive(file_id), f"stylegan2_{name}.pt", "torch", "https://github.com/harskish/ganspace")
-    for name, what in (("ffhq", "faces, 1024 px"), ("metfaces", "painted faces, 1024 px"), ("afhqcat", "cats' faces, 512 px"),
-                       ("afhqdog", "dogs' faces, 512 px"), ("afhqwild", "wild animals' faces, 512 px")):
-        yield Item(f"ada-{name}", f"StyleGAN2-ADA of {what}: G, D and G_ema", "NVIDIA Source Code Licence (non-commercial)",
-                   (f"{NVIDIA}{name}.pkl",), f"{name}.pkl", "torch", "https://github.com/NVlabs/stylegan2-ada-pytorch")
-    for name, path, about in (("cat", "objects/cat", "very large"), ("horse", "objects/horse", "69 GB"), ("church", "scenes/church_outdoor_train_lmdb", "large")):
-        yield Item(f"lsun-{name}", f"LSUN {name}: the photographs behind the published GAN, as LMDB; room for twice its size is needed",
-                   "for research; see the page", (f"https://dl.yf.io/lsun/{path}.zip", f"http://dl.yf.io/lsun/{path}.zip"),
-                   f"{Path(path).name}.zip", page="https://www.yf.io/p/lsun", about=about)
+        subject = "faces" if name == "ffhq" else f"LSUN {name}"
+        yield Item(f"stylegan2-{name}", f"StyleGAN2 of {subject}, G only, converted to PyTorch by GANSpace",
+                   NVIDIA_LICENCE, _drive(file_id), f"stylegan2_{name}.pt", "torch", "https://github.com/harskish/ganspace")
+    for name, what in (("ffhq", "faces, 1024 px"), ("metfaces", "painted faces, 1024 px"),
+                       ("afhqcat", "cats' faces, 512 px"), ("afhqdog", "dogs' faces, 512 px"),
+                       ("afhqwild", "wild animals' faces, 512 px")):
+        yield Item(f"ada-{name}", f"StyleGAN2-ADA of {what}: G, D and G_ema", NVIDIA_LICENCE, (f"{NVIDIA}{name}.pkl",),
+                   f"{name}.pkl", "torch", "https://github.com/NVlabs/stylegan2-ada-pytorch")
+    for name, path, about in (("cat", "objects/cat", "very large"), ("horse", "objects/horse", "69 GB"),
+                              ("church", "scenes/church_outdoor_train_lmdb", "large")):
+        yield Item(f"lsun-{name}", f"LSUN {name}: the photographs behind the published GAN, as LMDB; wants room for "
+                   f"twice its size", "for research; see the page",
+                   (f"https://dl.yf.io/lsun/{path}.zip", f"http://dl.yf.io/lsun/{path}.zip"), f"{Path(path).name}.zip",
+                   page="https://www.yf.io/p/lsun", about=about)
 
 
 ITEMS = {item.name: item for item in _items()}
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """While the block runs, another process that wants the same `path` waits; a process that dies lets go."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "w") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def fetch(name: str, progress: bool = True) -> Path:
     """The file, or the unpacked folder, of a named download: from the cache, else from its addresses.
 
     Raises:
-        DownloadError: if it cannot be had (with one reason for each address, and the way by hand), or is not what it was.
+        DownloadError: if it cannot be had (with a reason for each address, and the way by hand), or is not what it was.
         ArchiveError: if what came is a damaged or hostile zip.
     """
     item = _item(name)
-    with locked(item.place):
+    if item.kind == "zip" and item.result.exists():
+        return item.result                                       # also where the cache cannot be written
+    with remedy(item.place.parent), locked(item.place.parent, f"hub fetch {name}", wait=True):
         if item.kind == "zip" and item.result.exists():
             return item.result
         known = _read(item.record)
@@ -151,22 +140,24 @@ def fetch(name: str, progress: bool = True) -> Path:
             elif os.environ.get("SKETCHGAN_OFFLINE", "0") not in ("", "0"):
                 raise DownloadError("it is not in the cache, and SKETCHGAN_OFFLINE forbids to fetch it")
             else:
-                known = download(item.urls, item.place, item.kind, item.size, item.sha256 or known.get("sha256"), progress)
+                digest = item.sha256 or known.get("sha256")
+                known = download(item.urls, item.place, item.kind, item.size, digest, progress)
                 _write(item, known)
         except DownloadError as error:
-            remedy = f" If the publisher has changed the file and you trust the new one, delete {item.record}." if "sha256 is" in str(error) else ""
-            raise DownloadError(f"{name} could not be fetched: {error}\n{item.by_hand()}.{remedy}") from error
+            changed = f" If the publisher has changed the file and you trust the new one, delete {item.record}."
+            raise DownloadError(f"{name} could not be fetched: {error}\n{item.by_hand()}."
+                                f"{changed if 'sha256 is' in str(error) else ''}") from error
         if item.kind == "zip":
             archives.unpack(item.place, item.place.parent / "unpacked", progress)
             item.place.unlink()                                  # its record stays
             if not item.result.is_dir():
-                raise DownloadError(f"{name} is unpacked in {item.place.parent / 'unpacked'} and holds no {item.inside}; "
+                raise DownloadError(f"{name} lies in {item.place.parent / 'unpacked'} and holds no {item.inside}: "
                                     f"it is arranged in another way than it was: pass the folder you need yourself")
     return item.result
 
 
 def find_data(name: str) -> Path:
-    """The folder `name` ('hands', 'quickdraw', or a download): below SKETCHGAN_DATA first, else in the cache; nothing is fetched.
+    """The folder `name` ('hands', 'quickdraw', a download) below SKETCHGAN_DATA or in the cache; nothing is fetched.
 
     Raises:
         FileNotFoundError: if it is nowhere, saying how to get it.
@@ -178,7 +169,8 @@ def find_data(name: str) -> Path:
     if all(item.result.exists() for item in items):
         return items[0].result if items[0].name == name else items[0].place.parent
     commands = "; ".join(f"python -m sketchgan hub fetch {item.name}" for item in items)
-    raise FileNotFoundError(f"{name} is neither in {Path(root) / name if root else 'SKETCHGAN_DATA (not set)'} nor in the cache. Get it with\n"
+    mine = Path(root) / name if root else "SKETCHGAN_DATA (not set)"
+    raise FileNotFoundError(f"{name} is neither in {mine} nor in the cache. Get it with\n"
                             f"  {commands}\nor set SKETCHGAN_DATA to a folder that holds a folder {name}")
 
 
@@ -193,7 +185,7 @@ def table() -> str:
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
+    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 
 def _item(name: str) -> Item:
@@ -203,19 +195,17 @@ def _item(name: str) -> Item:
 
 
 def _read(record: Path) -> dict:
-    try:
-        known = json.loads(record.read_text())
-        return known if isinstance(known, dict) else {}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise DownloadError(f"the record {record} cannot be read ({error}); delete it if you trust the file beside it") from error
+    with reading(record, DownloadError, "delete this record if you trust the file beside it"):
+        known = dict(json.loads(record.read_bytes())) if record.exists() else {}
+        if not all(isinstance(known.get(name, ""), str) for name in ("url", "sha256")):
+            raise TypeError("an address or a sha256 that is no text")
+        return known
 
 
 def _write(item: Item, known: dict) -> None:
-    from .atomic import write_atomically  # here, since it brings torch, which a listing does not need
     stamp = item.place.stat().st_mtime_ns
-    record = known | {"name": item.name, "licence": item.licence, "fetched": time.strftime("%Y-%m-%d"), "modified": stamp}
+    about = {"name": item.name, "licence": item.licence, "fetched": time.strftime("%Y-%m-%d"), "modified": stamp}
+    record = known | about
     write_atomically(item.record, (json.dumps(record, indent=1) + "\n").encode())
 
 
@@ -235,10 +225,12 @@ def _recognise(item: Item, known: dict) -> dict:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; see the module's first lines."""
-    parser = argparse.ArgumentParser(prog="python -m sketchgan hub", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m sketchgan hub", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="what can be fetched")
-    for command, what in (("fetch", "fetch a download into the cache"), ("path", "where a download lies, or belongs, in the cache"),
+    for command, what in (("fetch", "fetch a download into the cache"),
+                          ("path", "where a download lies, or belongs, in the cache"),
                           ("find", "where data lie: below SKETCHGAN_DATA, else in the cache")):
         commands.add_parser(command, help=what).add_argument("name", help="as in the list")
     args = parser.parse_args(argv)
@@ -253,6 +245,6 @@ def main(argv: list[str] | None = None) -> None:
             item = _item(args.name)
             print(item.result if item.result.exists() else item.place)
     except (ValueError, OSError) as error:
-        raise SystemExit(f"sketchgan.hub {args.command}: {error}") from error
+        raise SystemExit(f"sketchgan hub {args.command}: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; what has arrived stays, and the same command goes on from there") from None

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional
 
-from ..nets.judge import Judge
+from ..files.checks import Count, Flags, GeneratorLike, Images, JudgeLike, Seed, Sees, Sketches, Whole, checked
 from ..nets.sampling import sample
 from .distances import frechet_distance, moments, precision_recall
 from .evaluation import Estimate
@@ -20,9 +20,10 @@ from .extractors import features_of
 
 # ---------------------------------------------------------------------------------------------------------- samples
 
+@checked
 @torch.no_grad()
-def satisfying_samples(G: nn.Module, judge: Judge, predicate: str, n: int, seed: int = 0, batch: int = 64,
-                       most: int = 100_000) -> tuple[Tensor, float]:
+def satisfying_samples(G: GeneratorLike, judge: JudgeLike, predicate: str, n: Count, seed: Seed = 0, batch: Count = 64,
+                       most: Count = 100_000) -> tuple[Tensor, float]:
     """The first n samples of a generator that show the predicate, and the share of all samples that do.
 
     Returns ([m, 3, R, R], share); m < n if `most` samples hold no more.
@@ -46,8 +47,9 @@ class Share(Estimate):
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
-def predicate_share(decided: Tensor, confusion: tuple[int, int, int, int] | None = None, resamples: int = 2000,
-                    seed: int = 0) -> Share:
+@checked
+def predicate_share(decided: Flags, confusion: tuple[Whole, Whole, Whole, Whole] | None = None,
+                    resamples: Count = 2000, seed: Seed = 0) -> Share:
     """The share of samples that satisfy a predicate, with a 95 % bootstrap interval.
 
     decided: booleans [N], as from `judge.satisfies`. confusion: the judge's (true positive, false positive, false
@@ -56,8 +58,6 @@ def predicate_share(decided: Tensor, confusion: tuple[int, int, int, int] | None
     includes the uncertainty of those rates.
     Raises ValueError if there are no samples, or if the judge is no better than chance.
     """
-    if not len(decided):
-        raise ValueError("predicate_share got no samples; judge at least one.")
     random = Generator().manual_seed(seed)
     share = decided.double().mean()
     shares = _resample(share, len(decided), resamples, random)
@@ -79,8 +79,9 @@ def _resample(share: Tensor, n: int, resamples: int, random: Generator) -> Tenso
     return torch.binomial(torch.full((resamples,), float(n)).double(), share.double().expand(resamples), random) / n
 
 
-def bootstrap_interval(statistic: Callable[[Tensor], float], values: Tensor, resamples: int = 1000,
-                       seed: int = 0) -> tuple[float, float]:
+@checked
+def bootstrap_interval(statistic: Callable[[Tensor], float], values: Tensor, resamples: Count = 1000,
+                       seed: Seed = 0) -> tuple[float, float]:
     """95 % bootstrap interval of any statistic of the rows of `values` [N, ...]."""
     random = Generator().manual_seed(seed)
     draws = [statistic(values[torch.randint(len(values), (len(values),), generator=random)]) for _ in range(resamples)]
@@ -89,7 +90,8 @@ def bootstrap_interval(statistic: Callable[[Tensor], float], values: Tensor, res
 
 # -------------------------------------------------------------------------------------------------------- diversity
 
-def color_spread(images: Tensor) -> float:
+@checked
+def color_spread(images: Images) -> float:
     """How much pictures differ in colour: the standard deviation over pictures of their mean colour, mean of the
     three channels. images [N, 3, H, W] in [-1, 1]."""
     return images.mean((2, 3)).std(0).mean().item()
@@ -109,7 +111,8 @@ class Reference:
     count: int
 
 
-def reference(judge: Judge, scenes: Tensor, base: Tensor, k: int = 3) -> Reference:
+@checked
+def reference(judge: Sees, scenes: Images, base: Images, k: Count = 3) -> Reference:
     """Measure the base. scenes: renders that satisfy the predicate [N, 3, R, R] (Menagerie with predicate=..., of the
     evaluation seed). base: samples of the original generator that satisfy it [n, 3, R, R] (`satisfying_samples`)."""
     real = features_of(judge, scenes)
@@ -129,14 +132,16 @@ class Diversity:
     frechet: float
 
 
-def diversity(judge: Judge, against: Reference, samples: Tensor, k: int = 3) -> Diversity:
+@checked
+def diversity(judge: Sees, against: Reference, samples: Images, k: Count = 3) -> Diversity:
     """What diversity a customised generator kept.
 
     samples: random samples of it [N, 3, R, R], whether they satisfy the predicate or not. The paper compares 2,500 with
     2,500 at k = 3. Recall grows with the number of samples, so there must be as many as there were of the base.
     """
     if len(samples) < against.count:
-        raise ValueError(f"The base was measured with {against.count} samples; got {len(samples)}. Draw at least as many.")
+        raise ValueError(f"against was measured with {against.count} samples of the base; got {len(samples)} samples. "
+                         "Draw at least as many.")
     fake = features_of(judge, samples)
     precision, recall = precision_recall(against.scenes, fake[:against.count], k)
     color = color_spread(samples)
@@ -146,14 +151,16 @@ def diversity(judge: Judge, against: Reference, samples: Tensor, k: int = 3) -> 
 
 # --------------------------------------------------------------------------------------------------------- contours
 
-def contour_f1(drawn: Tensor, truth: Tensor, tolerance: int = 1) -> dict[str, float]:
+@checked
+def contour_f1(drawn: Sketches, truth: Sketches, tolerance: Whole = 1) -> dict[str, float]:
     """Precision, recall and F1 of drawn ink against true ink, over all pictures together.
 
-    drawn, truth: [N, 1, H, W], paper +1, ink -1; a pixel is ink below 0. Ink counts as right if there is ink of the other
-    picture within `tolerance` pixels along either axis. 'ink' is the ratio of the amounts, since thick lines are forgiven.
+    drawn, truth: [N, 1, H, W], paper +1, ink -1; a pixel is ink below 0. Ink counts as right if there is ink of the
+    other picture within `tolerance` pixels along either axis. 'ink' is the ratio of the amounts, since thick lines are
+    forgiven.
     """
-    if drawn.shape != truth.shape or drawn.ndim != 4:
-        raise ValueError(f"contour_f1 wants two tensors of one shape [N, 1, H, W]; got {tuple(drawn.shape)} and "
+    if drawn.shape != truth.shape:
+        raise ValueError(f"contour_f1 wants drawn and truth of one shape [N, 1, H, W]; got {tuple(drawn.shape)} and "
                          f"{tuple(truth.shape)}.")
     drawn, truth = (drawn < 0).float(), (truth < 0).float()
     near = lambda ink: functional.max_pool2d(ink, 2 * tolerance + 1, 1, tolerance)

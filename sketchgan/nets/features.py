@@ -8,10 +8,13 @@ contour, parts and pose. Dense targets matter, because a network that learns pos
 It never measures anything: that is the judge's work (another architecture, other scenes; see judge.py).
 """
 
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from ..files.checks import Count, Filled, Widths, checked, explained
 
 STRIDES = (2, 4, 8, 16)  # of the four tensors that Features.features returns
 POOL = 4                 # pose is read from the deepest features averaged to POOL x POOL, so any resolution will do
@@ -32,10 +35,12 @@ class Features(nn.Module):
     channels: widths at strides 1, 2, 4, 8 and 16.
     """
 
-    def __init__(self, dense: dict[str, int], pose: int, channels: tuple[int, ...] = (24, 48, 72, 96, 120)):
+    @checked
+    def __init__(self, dense: Annotated[dict[str, Count], Filled()], pose: Count,
+                 channels: Widths = (24, 48, 72, 96, 120)):
         super().__init__()
         if len(channels) != 1 + len(STRIDES):
-            raise ValueError(f"Features wants {1 + len(STRIDES)} channel widths, at strides 1, 2, 4, 8 and 16; "
+            raise ValueError(f"Features wants {1 + len(STRIDES)} channels, widths at strides 1, 2, 4, 8 and 16; "
                              f"got {tuple(channels)}. Give one width a stride, like (24, 48, 72, 96, 120).")
         self.config = dict(dense=dict(dense), pose=pose, channels=tuple(channels))
         self.channels = tuple(channels[1:])
@@ -49,6 +54,7 @@ class Features(nn.Module):
         self.dense = nn.Conv2d(narrow[-1], 4 * sum(self.config["dense"].values()), 3, 1, 1)
         self.pose = nn.Linear(channels[-1] * POOL * POOL, pose)
 
+    @explained
     def features(self, x: Tensor) -> list[Tensor]:
         """Encoder features of images [N, 3, H, W] in [-1, 1]; H and W multiples of 16.
 
@@ -64,6 +70,8 @@ class Features(nn.Module):
             levels.append(x)
         return levels
 
+    levels = features  # what measure.perceptual asks of a network
+
     def forward(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Dense targets {name: [N, count, H, W]} (raw outputs; the loss decides what they mean) and pose [N, pose]."""
         *skips, deepest = self.features(x)
@@ -77,18 +85,21 @@ class Features(nn.Module):
 
 
 class FeatureHeads(nn.Module):
-    """One small patch discriminator on each level of frozen features (Sauer et al. 2021, section 3.2), with spectral norm.
+    """One small patch discriminator on each level of frozen features (Sauer et al. 2021, section 3.2), with spectral
+    norm.
 
     channels: widths of the levels at strides 2, 4, 8 and 16, `Features.channels`.
     """
 
-    def __init__(self, channels: tuple[int, ...], width: int = 64):
+    @checked
+    def __init__(self, channels: Widths, width: Count = 64):
         super().__init__()
         norm = nn.utils.parametrizations.spectral_norm
 
         def head(level: int, c: int) -> nn.Sequential:
             first = nn.Conv2d(c, width, 3, 2 if level < 2 else 1, 1)        # the two finest levels are halved: speed
-            return nn.Sequential(norm(first), nn.LeakyReLU(0.2), norm(nn.Conv2d(width, width, 3, 1, 1)), nn.LeakyReLU(0.2),
+            return nn.Sequential(norm(first), nn.LeakyReLU(0.2), norm(nn.Conv2d(width, width, 3, 1, 1)),
+                                 nn.LeakyReLU(0.2),
                                  norm(nn.Conv2d(width, 1, 3, 1, 1)))
 
         self.heads = nn.ModuleList(head(i, c) for i, c in enumerate(channels))

@@ -9,23 +9,17 @@ activation first), never the network whose features trained a GAN (features.py),
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..files.checks import Count, Filled, Positive, Widths, check_fields, checked, explained
+
+Names = tuple[str, ...] | list[str]
+Categories = Annotated[Names, Filled()]
 SIZE = 64  # pictures are resized to this before they are judged
-
-
-# The parameters of a scene that a drawing could show: camera, pose and proportions, never colour or light.
-_VIEW = ("yaw", "elevation", "zoom", "shift_x", "shift_y")
-_BODY = ("body_length", "leg", "girth", "head_size", "ear", "head_yaw", "head_pitch", "gait", "tail", "tail_side")
-POSE: dict[str, tuple[str, ...]] = {
-    "cat": (*_VIEW, *_BODY, "posture", "head_lift"),
-    "horse": (*_VIEW, *_BODY, "rider", "neck", "neck_length"),
-    "church": (*_VIEW, "roof", "tower", "length", "width", "wall_height", "roof_pitch", "tower_height", "tower_width",
-               "spire", "porch"),
-}
 
 
 @dataclass(frozen=True)
@@ -35,10 +29,11 @@ class Target:
     'label' (0, 1, ... count-1): `count` logits."""
 
     name: str
-    kind: str
+    kind: Literal["angle", "number", "label"]
     center: float = 0.0
-    scale: float = 1.0
-    count: int = 1
+    scale: Positive = 1.0
+    count: Count = 1
+    __post_init__ = check_fields
 
     @property
     def width(self) -> int:
@@ -68,25 +63,6 @@ class Target:
         return (each * known).sum() / known.sum().clamp_min(1)
 
 
-def describe_targets(params: dict[str, Tensor]) -> tuple[Target, ...]:
-    """Find out what kind of target each parameter is.
-
-    params: 'category.parameter' -> values [N], NaN where a scene has no such parameter.
-    A yaw is an angle (a turn by 2 pi is no turn); few whole numbers from 0 up are labels; all else are numbers, of which
-    the mean and standard deviation are kept.
-    """
-    targets = []
-    for name, values in params.items():
-        values = values[~values.isnan()]
-        if name.endswith(".yaw"):
-            targets.append(Target(name, "angle"))
-        elif (values == values.round()).all() and values.min() >= 0 and 1 <= values.max() < 10:
-            targets.append(Target(name, "label", count=int(values.max()) + 1))
-        else:
-            targets.append(Target(name, "number", values.mean().item(), values.std().clamp_min(1e-6).item()))
-    return tuple(targets)
-
-
 class Residual(nn.Module):
     """Two 3x3 convolutions beside a shortcut, norm and activation first; `stride` 2 halves the size."""
 
@@ -110,12 +86,14 @@ class Residual(nn.Module):
 class Judge(nn.Module):
     """A residual network with one vector of features and linear heads on it.
 
-    categories: what it can name. targets: scene parameters it reads. predicates: names it decides (menagerie.PREDICATES).
+    categories: what it can name. targets: scene parameters it reads. predicates: names it decides (world.PREDICATES).
     widths: channels at strides 2, 4, 8, 16. dim: length of the feature vector.
     """
 
-    def __init__(self, categories: tuple[str, ...], targets: tuple[Target, ...], predicates: tuple[str, ...],
-                 widths: tuple[int, ...] = (32, 64, 96, 128), dim: int = 128):
+    @checked
+    def __init__(self, categories: Categories, targets: list | tuple, predicates: Names,
+                 widths: Widths = (32, 64, 96, 128),
+                 dim: Count = 128):
         super().__init__()
         # A weight file gives targets back as dicts.
         targets = tuple(target if isinstance(target, Target) else Target(**target) for target in targets)
@@ -134,15 +112,24 @@ class Judge(nn.Module):
         self.name = nn.Linear(dim, len(categories) + 1)  # the last one: none of them, not recognisable
         self.decide = nn.Linear(dim, len(predicates))
 
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Feature maps [N, C_i, H_i, W_i] of images [N, 3, H, W] in [-1, 1], from fine to coarse."""
+        x, found = self.stem(images), []
+        for block in self.blocks:
+            x = block(x)
+            found.append(x)
+        return found
+
+    @explained
     def features(self, images: Tensor) -> Tensor:
-        """Feature vectors [N, dim] of images [N, 3, H, W] in [-1, 1], H and W multiples of 32 (resized to 64 inside)."""
+        """Feature vectors [N, dim] of images [N, 3, H, W] in [-1, 1], sides multiples of 32 (resized to 64 inside)."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 32 or images.shape[3] % 32:
             raise ValueError(f"Judge wants RGB images [N, 3, H, W] in [-1, 1] with H and W multiples of 32; "
                              f"got {tuple(images.shape)}. Crop or resize them first.")
         if images.shape[2:] != (SIZE, SIZE):
             images = functional.interpolate(images, size=(SIZE, SIZE), mode="bilinear", antialias=True,
                                             align_corners=False)
-        h = functional.silu(self.norm(self.blocks(self.stem(images.clamp(-1, 1)))))
+        h = functional.silu(self.norm(self.levels(images.clamp(-1, 1))[-1]))
         return functional.silu(self.embed(h.flatten(1)))
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
@@ -166,7 +153,7 @@ class Judge(nn.Module):
         return read | decided | dict(zip(self.categories, raw["category"].softmax(1).unbind(1)))
 
     def satisfies(self, name: str, images: Tensor) -> Tensor:
-        """Which images [N, 3, H, W] show the predicate `name` (see menagerie.PREDICATES): booleans [N].
+        """Which images [N, 3, H, W] show the predicate `name` (see world.PREDICATES): booleans [N].
 
         Whether a picture is recognisable at all is another question; ask `recognisable`.
         """
@@ -185,5 +172,6 @@ class Judge(nn.Module):
 
 
 def confusion(said: Tensor, true: Tensor) -> list[int]:
-    """[true positive, false positive, false negative, true negative]: counts of what is said [N] where it is true [N], booleans."""
+    """Counts [true positive, false positive, false negative, true negative] of what is said where it is true, booleans
+    [N]."""
     return [int(both.sum()) for both in (said & true, said & ~true, ~said & true, ~said & ~true)]

@@ -225,4 +225,4 @@ def main(argv: list[str] | None = None) -> None:
     try:
         args.run(args)
     except (ValueError, OSError, FloatingPointError) as error:
-        raise SystemExit(f"sketchgan.pretrain {args.command}: {error}") from error
+        raise SystemExit(f"sketchgan pretrain {args.command}: {error}") from error

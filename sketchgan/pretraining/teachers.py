@@ -18,11 +18,11 @@ from torch.nn import functional
 
 from ..measure.metrics import contour_f1
 from ..nets.features import Features
-from ..nets.judge import POSE, Judge, Target, confusion, describe_targets
+from ..nets.judge import Judge, Target, confusion
 from ..nets.photosketch import PhotoSketch
 from ..photos import datasets
 from ..photos.degradations import degrade_photo, redraw, spoil
-from ..world.scenes import PART_NAMES, PREDICATES, satisfies
+from ..world.scenes import PART_NAMES, POSE, PREDICATES, satisfies, targets_of
 from .fitting import LossOf, TeacherConfig, in_batches, milliseconds, publish, seeded, step_generator, train
 
 
@@ -274,7 +274,7 @@ def train_judge(config: JudgeConfig, out: str | Path, minutes: float | None = No
     """Train the judge on renders of its own and write it to `out`; returns its measured quality."""
     data = load_scenes(config, ("image",))
     predicates = tuple(name for name, category in PREDICATES.items() if category in config.categories)
-    targets = describe_targets({k: v[:data.train] for k, v in data.params.items()})
+    targets = targets_of(config.categories)
     judge = seeded(lambda: Judge(config.categories, targets, predicates, config.widths, config.dim), config).to(device)
     images = train(judge, judge_loss(judge, data, config, device), data.train, config, Path(out), minutes)
     quality = evaluate_judge(judge.eval(), data, config, device)
@@ -331,7 +331,7 @@ def evaluate_features(network: Features, loss_of: LossOf, data: SceneData, confi
 def train_features(config: FeaturesConfig, out: str | Path, minutes: float | None = None, device: str = "cpu") -> dict:
     """Train the feature network on the base GANs' own scenes and write it to `out`; returns its held-out losses."""
     data = load_scenes(config, ("image", "contour", "parts", "albedo", "depth"))
-    targets = describe_targets({k: v[:data.train] for k, v in data.params.items()})
+    targets = targets_of(config.categories)
     dense = dict(albedo=3, depth=1, contour=1, parts=len(part_table(config.categories)[0]))
     network = seeded(lambda: Features(dense, sum(t.width for t in targets), config.channels), config).to(device)
     loss_of = features_loss(network, targets, data, config, device)

@@ -30,7 +30,7 @@ from ..customizing.state import seeded
 from ..customizing.stopping import StoppingRule, Watch
 from ..customizing.warmstart import WarmStart, warm_start
 from ..files import tables
-from ..files.atomic import lock
+from ..files.atomic import FolderInUse, locked
 from ..measure import metrics
 from ..measure.evaluation import evaluate
 from ..measure.extractors import features_of, judge_features
@@ -130,7 +130,7 @@ def add_rows(csv: Path, rows: list[dict], work: Path) -> None:
     """Put rows into the CSV, those of the same key in place of old ones; safe beside other processes.
 
     A file of an older version, without some column of the key, is kept as it is and added to."""
-    with lock(work / f"{csv.stem}.lock"):
+    with locked(work, "ablations", wait=True, name=f".{csv.stem}.lock"):
         kept = {tuple(str(row.get(k)) for k in KEY): row for row in [*tables.read(csv), *rows]}
         csv.parent.mkdir(parents=True, exist_ok=True)
         tables.write(csv, list(kept.values()))
@@ -197,15 +197,18 @@ class Runner:
         """Make what is missing of a job; whether it is complete now. False also if another process is at it."""
         if all(self.done(job, at) for at in self.checks(job)):
             return True
-        with lock(self.work / f"{self.file(job)}.lock", wait=False) as mine:
-            if not mine or time.monotonic() > self.deadline:
-                return False
-            if NAMED[job.row].how == "training":
-                return self.train(job)
-            began = time.perf_counter()
-            images = self.untrained(job)
-            self.measure(job, 0, images, time.perf_counter() - began)
-            return True
+        try:
+            with locked(self.work, f"the row {job}", name=f".{self.file(job)}.lock"):
+                if time.monotonic() > self.deadline:
+                    return False
+                if NAMED[job.row].how == "training":
+                    return self.train(job)
+                began = time.perf_counter()
+                images = self.untrained(job)
+                self.measure(job, 0, images, time.perf_counter() - began)
+                return True
+        except FolderInUse:
+            return False
 
     def file(self, job: Job) -> str:
         """The name of a job's files."""
@@ -313,7 +316,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         build, tasks = builder(args)
     except ValueError as error:
-        raise SystemExit(f"sketchgan.ablations: {error}") from error
+        raise SystemExit(f"sketchgan ablations: {error}") from error
     for other in args.collect:
         add_rows(args.csv, tables.read(other), args.work)
     if not args.summary:

@@ -1,4 +1,4 @@
-"""Looking round in a generator, for Jupyter: seeds, truncation, noise, mixing of styles, before and after, pictures to keep."""
+"""Looking round in a generator, for Jupyter: seeds, truncation, noise, mixing of styles, before and after."""
 
 import threading
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from .. import plotting
 from ..customizing.state import frozen_sketcher
 from ..files.atomic import write_atomically
-from .parts import Message, button, grid, w
+from .parts import WIDE, Message, button, grid, row, w
 
 NOISES = {"the same for all": "const", "fresh for each": "random", "none": "none"}
 
@@ -55,20 +55,23 @@ class SampleExplorer(w.VBox):
 
     def __init__(self, G, before=None, F=None, count=8, seed=0, folder="outputs/samples"):
         if before is not None and (before.z_dim, before.resolution) != (G.z_dim, G.resolution):
-            raise ValueError(f"before makes {before.resolution} px from z of {before.z_dim} numbers, G {G.resolution} px from "
-                             f"{G.z_dim}: the same z means nothing to both. Give the generator that G was made from")
+            raise ValueError(f"before makes {before.resolution} px from z of {before.z_dim} numbers, G "
+                             f"{G.resolution} px from {G.z_dim}: the same z means nothing to both. Give the generator "
+                             "that G was made from")
         self.networks = ({"before": before} if before is not None else {}) | {"now": G}
         self.G, self.count, self._lock = G, count, threading.RLock()
         self.F = F if F is None else frozen_sketcher(F, batch_stats=False)
-        self._make_knobs(seed, folder)
+        self._make_row(seed, folder)
         self._make_rows()
         self._show_samples()
         self._show_mixed()
 
-    def _make_knobs(self, seed, folder):
+    def _make_row(self, seed, folder):
         number = dict(style={"description_width": "auto"}, layout=w.Layout(width="130px"))
-        self.seed = w.BoundedIntText(seed, 0, 2**31 - 1, description="seed", tooltip="Each seed is another row of samples", **number)
-        self.other_button = button("Other samples", "Go on to the next seed", lambda: setattr(self.seed, "value", self.seed.value + 1))
+        self.seed = w.BoundedIntText(seed, 0, 2**31 - 1, description="seed",
+                                   tooltip="Each seed is another row of samples", **number)
+        self.other_button = button("Other samples", "Go on to the next seed",
+                                   lambda: setattr(self.seed, "value", self.seed.value + 1))
         self.truncation = w.FloatSlider(1.0, min=0.0, max=1.5, step=0.05, description="truncation",
                                         tooltip="1: all the variety; less: nearer to the mean, with fewer failures")
         self.noise = w.Dropdown(options=list(NOISES.items()), description="noise", layout=w.Layout(width="230px"),
@@ -79,14 +82,16 @@ class SampleExplorer(w.VBox):
                                       tooltip="Number in the row of the sample that is changed", **number)
         self.second = w.BoundedIntText(min(2, self.count), 1, self.count, description="with sample",
                                        tooltip="Number in the row of the sample that lends its style", **number)
-        self.layers = w.IntRangeSlider(value=(self.G.num_ws // 2 + 1, self.G.num_ws), min=1, max=self.G.num_ws, description="layers",
-                                       tooltip="Layers that take the other's style: the first make pose and shape, the last colours")
+        last = self.G.num_ws
+        self.layers = w.IntRangeSlider(value=(last // 2 + 1, last), min=1, max=last, description="layers",
+                                       tooltip="Layers that take the other's style: first come pose, last colours")
         self.folder = w.Text(str(folder), description="folder", tooltip="Where pictures are saved",
                              style={"description_width": "auto"}, layout=w.Layout(width="260px"))
         self.sheet_button = button("Save sheet", "Write all rows as one picture, sheet_SEED.png",
-                                   lambda: self._try(lambda: self.save_sheet(Path(self.folder.value) / f"sheet_{self.seed.value}.png")))
+                                   lambda: self.status.guard(lambda: self.save_sheet(
+                                       Path(self.folder.value) / f"sheet_{self.seed.value}.png")))
         self.images_button = button("Save PNGs", "Write each sample as a picture of its own",
-                                    lambda: self._try(lambda: self.save_images(self.folder.value)))
+                                    lambda: self.status.guard(lambda: self.save_images(self.folder.value)))
         self.status = Message()
         for knob in (self.seed, self.truncation, self.noise):
             knob.observe(lambda _: (self._show_samples(), self._show_mixed()), "value")
@@ -95,15 +100,15 @@ class SampleExplorer(w.VBox):
         self.outlines.observe(lambda _: self._show_samples(), "value")
 
     def _make_rows(self):
-        wide = w.Layout(width="100%")
+        wide = w.Layout(width=WIDE)
         self.rows = {name: w.Image(format="png", layout=wide) for name in self.networks}
-        self.mixture, self.mixture_caption = w.Image(format="png", layout=w.Layout(width="38%", min_width="240px")), w.HTML()
+        self.mixture = w.Image(format="png", layout=w.Layout(width="38%", min_width="240px"))
+        self.mixture_caption = w.HTML()
         captions = {"before": "<b>before</b>: the original, from the same z and noise", "now": "<b>now</b>"}
-        knobs = lambda *children: w.HBox(children, layout=w.Layout(flex_flow="row wrap", align_items="center"))
-        super().__init__([knobs(self.seed, self.other_button, self.truncation, self.noise, self.outlines),
-                          *(part for name, row in self.rows.items() for part in (w.HTML(captions[name]), row)),
-                          knobs(self.first, self.second, self.layers), self.mixture_caption, self.mixture,
-                          knobs(self.folder, self.sheet_button, self.images_button), self.status],
+        super().__init__([row(self.seed, self.other_button, self.truncation, self.noise, self.outlines),
+                          *(part for name, images in self.rows.items() for part in (w.HTML(captions[name]), images)),
+                          row(self.first, self.second, self.layers), self.mixture_caption, self.mixture,
+                          row(self.folder, self.sheet_button, self.images_button), self.status],
                          layout=w.Layout(max_width="800px"))
 
     # ---- what programs use
@@ -159,9 +164,3 @@ class SampleExplorer(w.VBox):
     @torch.no_grad()
     def _drawn(self, images):
         return self.F.to(images.device)(images) if self.outlines.value else None
-
-    def _try(self, save):
-        try:
-            save()
-        except OSError as error:                            # an exception in a callback is invisible
-            self.status.say(error)

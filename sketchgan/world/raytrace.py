@@ -28,7 +28,7 @@ class Hits:
 
 
 def view_rays(resolution: int, tan_half: float, device) -> Tensor:
-    """Unit directions [R*R,3] through the pixel centres, rows from the top, for a square picture of half-angle atan(tan_half)."""
+    """Unit directions [R*R,3] through the pixel centres, rows from the top; half of the angle is atan(tan_half)."""
     c = (torch.arange(resolution, device=device) + 0.5) / resolution * 2 - 1
     y, x = torch.meshgrid(-c, c, indexing="ij")
     d = torch.stack([x * tan_half, y * tan_half, torch.ones_like(x)], -1).reshape(-1, 3)
@@ -36,7 +36,7 @@ def view_rays(resolution: int, tan_half: float, device) -> Tensor:
 
 
 class RoundCones:
-    """A batch of animals: per scene P round cones from `a` (radius `ra`) to `b` (radius `rb`), blended over a length `blend`.
+    """A batch of animals: per scene P round cones from `a` (radius `ra`) to `b` (radius `rb`), blended over `blend`.
 
     The distance to all cones of a scene comes from two small matrix products and a dozen elementwise operations on
     [N,M,P], which is what makes the world fast in plain torch:  with u = (x-a).(b-a) and v = |x-a|^2,
@@ -53,7 +53,7 @@ class RoundCones:
         self.r0, self.dr = ra[:, None], (rb - ra)[:, None]                  # [N,1,P]
 
     def axes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """For points x [N,M,3]: where along each axis the nearest point lies, h in [0,1], and the distance to it, both [N,M,P]."""
+        """Where along each axis the point nearest to x [N,M,3] lies, in [0,1], and the distance to it, both [N,M,P]."""
         x5 = torch.cat([x, x.square().sum(-1, keepdim=True), torch.ones_like(x[..., :1])], -1)
         u, v = x5 @ self.to_u, x5 @ self.to_v
         h = (u / self.length2).clamp_(0, 1)
@@ -71,7 +71,7 @@ class RoundCones:
         return e.clamp_min_(1e-28).log_().mul_(-self.blend)
 
     def normal_and_solid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit normal [N,M,3] of the smooth union (softmax-weighted mean of the cones' own) and the nearest cone [N,M]."""
+        """Unit normal [N,M,3] of the smooth union (softmax-weighted mean of the cones' own), and the nearest cone."""
         h, d = self.axes(x)
         signed = d - self.r0 - h * self.dr
         w = (signed * (-1 / self.blend)).softmax(-1) / d                    # gradient of |x-c| is (x-c)/|x-c|
@@ -80,7 +80,7 @@ class RoundCones:
         return n / n.norm(dim=-1, keepdim=True).clamp_min(1e-6), signed.argmin(-1)
 
     def candidates(self, rays: Tensor, distance: float | Tensor, margin: float) -> tuple[Tensor, Tensor]:
-        """Which of the shared rays [M,3] pass within `margin` of a cone, [N,M] bool, and a depth [N,M] safely before the first.
+        """Which shared rays [M,3] pass within `margin` of a cone, [N,M], and a depth [N,M] safely before the first.
 
         Points of a cone nearer to the ray than its radius are found on the picture plane: both end points are projected
         and the ray is compared with the 2-D segment between them, with the larger projected radius.
@@ -121,7 +121,8 @@ class RoundCones:
         parts of the animal that lie more than `bias` nearer to the sun than the point can block it.
         """
         along = lambda v: (v * sun[:, None]).sum(-1, keepdim=True)
-        flat = RoundCones(self.a - along(self.a) * sun[:, None], self.b - along(self.b) * sun[:, None], self.ra, self.rb, self.blend)
+        onto = lambda v: v - along(v) * sun[:, None]
+        flat = RoundCones(onto(self.a), onto(self.b), self.ra, self.rb, self.blend)
         sx, sa, sb = along(x), along(self.a)[..., 0][:, None], along(self.b)[..., 0][:, None]
         h, d = flat.axes(x - sx * sun[:, None])
         covered = ((self.r0 + h * self.dr + softness - d) / (2 * softness)).clamp_(0, 1)
@@ -136,7 +137,7 @@ class ConvexSolids:
         self.normal, self.offset = normal, offset        # [N,S,F,3] unit or zero (unused face), [N,S,F]
 
     def cross(self, origin: Tensor, rays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Entry depth, exit depth and entered face, each [N,M,S], of rays [N,M,3] from `origin [N,M,3]` (or [N,1,3])."""
+        """Entry depth, exit depth and entered face, each [N,M,S], of rays [N,M,3] from `origin` [N,M,3] or [N,1,3]."""
         n, s, f, _ = self.normal.shape
         flat = self.normal.reshape(n, s * f, 3).transpose(1, 2)             # [N,3,SF]
         rate = rays @ flat                                                   # how fast the ray leaves each half-space
@@ -167,15 +168,15 @@ class ConvexSolids:
 def outline(depth: Tensor, normal: Tensor, label: Tensor, depth_jump: float) -> Tensor:
     """Where a draughtsman would put ink, [N,1,H,W] in {0,1}: silhouettes, occlusions, and creases between parts.
 
-    `depth [N,H,W]` (FAR off the subject), `normal [N,H,W,3]`, `label [N,H,W]` int (negative off the subject): two neighbours are separated by ink
-    when one is off the subject, when their depths jump by more than `depth_jump`, or when their labels differ and the
-    surface bends sharply between them.
+    `depth [N,H,W]` (FAR off the subject), `normal [N,H,W,3]`, `label [N,H,W]` int (negative off the subject): two
+    neighbours are separated by ink when one is off the subject, when their depths jump by more than `depth_jump`, or
+    when their labels differ and the surface bends sharply between them.
     """
-    def between(d0, d1, n0, n1, l0, l1):
-        jump = (d0.clamp(max=50) - d1.clamp(max=50)).abs() > depth_jump
-        return jump | ((l0 != l1) & (l0 >= 0) & (l1 >= 0) & ((n0 * n1).sum(-1) < 0.6))
-
     ink = torch.zeros_like(depth, dtype=torch.bool)
-    ink[:, :, 1:] |= between(depth[:, :, 1:], depth[:, :, :-1], normal[:, :, 1:], normal[:, :, :-1], label[:, :, 1:], label[:, :, :-1])
-    ink[:, 1:, :] |= between(depth[:, 1:], depth[:, :-1], normal[:, 1:], normal[:, :-1], label[:, 1:], label[:, :-1])
+    for axis in (1, 2):
+        size = depth.shape[axis] - 1
+        (d0, n0, l0), (d1, n1, l1) = ([v.narrow(axis, at, size) for v in (depth, normal, label)] for at in (1, 0))
+        jump = (d0.clamp(max=50) - d1.clamp(max=50)).abs() > depth_jump
+        crease = (l0 != l1) & (l0 >= 0) & (l1 >= 0) & ((n0 * n1).sum(-1) < 0.6)
+        ink.narrow(axis, 1, size).logical_or_(jump | crease)
     return ink[:, None].float()

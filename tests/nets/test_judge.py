@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from sketchgan.nets.judge import Judge, Target, describe_targets
+from sketchgan.nets.judge import Judge, Target
 from sketchgan.weights.checkpoints import CheckpointError, write_safetensors
 from sketchgan.weights.own import load_judge
 
@@ -78,15 +78,6 @@ def test_pictures_without_the_parameter_cost_nothing():
     assert loss.item() == pytest.approx(outputs[1].item() ** 2)
     assert outputs.grad[0] == 0 and outputs.grad[2] == 0 and outputs.grad[1] != 0
     assert number.loss(outputs, torch.full((3,), math.nan)) == 0
-
-
-def test_kinds_of_targets_are_found_out():
-    params = {"cat.yaw": torch.linspace(-3, 3, 5), "cat.posture": torch.tensor([0.0, 1, 2, math.nan, 1]),
-              "cat.leg": torch.tensor([0.2, 0.4, math.nan, 0.2, 0.4]), "horse.rider": torch.tensor([0.0, 0, 1, 0, 1])}
-    yaw, posture, leg, rider = describe_targets(params)
-    assert (yaw.kind, yaw.width) == ("angle", 2) and (posture.kind, posture.width) == ("label", 3)
-    assert (rider.kind, rider.width) == ("label", 2)
-    assert leg.kind == "number" and leg.center == pytest.approx(0.3) and leg.scale == pytest.approx(0.115, abs=1e-3)
 
 
 def test_saved_and_loaded_it_is_the_same(judge, tmp_path):

@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from sketchgan.nets.features import Features
-from sketchgan.nets.judge import POSE
 from sketchgan.photos import datasets
 from sketchgan.pretraining import fitting, teachers
 from sketchgan.pretraining.teachers import FeaturesConfig, JudgeConfig, SketcherConfig
 from sketchgan.weights.checkpoints import load_photosketch, read_metadata
 from sketchgan.weights.own import load_features, load_judge
-from sketchgan.world.scenes import PARAMETERS, PART_NAMES, Menagerie
+from sketchgan.world.scenes import PARAMETERS, PART_NAMES, POSE, Menagerie
 
 TINY = dict(scenes=16, held_out=4, batch=8, kimg=0.08, lr=2e-3, resolution=32)  # ten steps
 SMALL = dict(sketcher=dict(ngf=4, n_blocks=1, drawings=2), judge=dict(widths=(8, 8, 16, 16), dim=16),
@@ -117,7 +116,7 @@ def test_the_sketcher_learns_where_the_lines_are():
 def test_the_judge_learns_and_evaluates():
     config = JudgeConfig(**{**TINY, **SMALL["judge"], "lr": 0.01, "spoiled": 0.25})
     data = teachers.load_scenes(config, ("image",))
-    targets = teachers.describe_targets({k: v[:data.train] for k, v in data.params.items()})
+    targets = teachers.targets_of(config.categories)
     judge = fitting.seeded(lambda: teachers.Judge(config.categories, targets, ("standing_cat", "horse_on_a_side"),
                                                   config.widths, config.dim), config)
     first, last = first_and_last_losses(judge, teachers.judge_loss(judge, data, config, "cpu"), config, 30)
@@ -132,7 +131,7 @@ def test_the_judge_learns_and_evaluates():
 def test_the_features_network_learns_its_dense_targets():
     config = FeaturesConfig(**{**TINY, **SMALL["features"], "lr": 0.01})
     data = teachers.load_scenes(config, ("image", "contour", "parts", "albedo", "depth"))
-    targets = teachers.describe_targets({k: v[:data.train] for k, v in data.params.items()})
+    targets = teachers.targets_of(config.categories)
     dense = dict(albedo=3, depth=1, contour=1, parts=len(teachers.part_table(config.categories)[0]))
     network = fitting.seeded(lambda: Features(dense, sum(t.width for t in targets), config.channels), config)
     loss_of = teachers.features_loss(network, targets, data, config, "cpu")

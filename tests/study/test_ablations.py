@@ -11,7 +11,7 @@ from PIL import Image
 from sketchgan.customizing.stopping import StoppingRule
 from sketchgan.customizing.warmstart import WarmStart
 from sketchgan.files import tables
-from sketchgan.files.atomic import lock
+from sketchgan.files.atomic import locked
 from sketchgan.nets.embedding import SketchEmbedding
 from sketchgan.nets.judge import Judge
 from sketchgan.nets.photosketch import PhotoSketch
@@ -88,7 +88,7 @@ def test_a_run_that_is_stopped_goes_on_and_ends_like_one_that_never_was(runner, 
     calls = 0
     while calls < 5:  # each call has time for a single step
         parts.deadline = time.monotonic() + 0.0
-        with lock(parts.work / f"{parts.file(job)}.lock"):
+        with locked(parts.work, name=f".{parts.file(job)}.lock"):
             if parts.train(job):
                 break
         calls += 1
@@ -99,8 +99,8 @@ def test_a_run_that_is_stopped_goes_on_and_ends_like_one_that_never_was(runner, 
 
 def test_what_another_process_is_at_is_left_alone(runner):
     job = Job("pose up", "original", 0)
-    with lock(runner.work / f"{runner.file(job)}.lock") as mine:
-        assert mine and not runner.run(job) and not runner.csv.exists()
+    with locked(runner.work, name=f".{runner.file(job)}.lock"):
+        assert not runner.run(job) and not runner.csv.exists()
     assert runner.run(job)
     runner.deadline = time.monotonic()
     assert not runner.run(Job("pose up", "original", 1)), "time is over: nothing new is begun"
