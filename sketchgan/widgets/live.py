@@ -199,14 +199,12 @@ class LiveTraining(w.VBox):
         """Shows a step if that is due. A view that fails is said, and costs nobody the training."""
         if not (self._frames.due or self.controls.pause):
             return
-        try:
+        with self._viewing("The view failed, training goes on"):
             with self._frames.spend():
                 self._show_step(step)
             if self._curves.due:
                 with self._curves.spend():
                     self._show_curves()
-        except Exception as error:
-            self._complain("The view failed, training goes on", error)
 
     def _show_step(self, step):
         session = self.session
@@ -218,10 +216,15 @@ class LiveTraining(w.VBox):
         self._say("paused" if self.controls.pause else step.message if step.phase == "warm" else "")
 
     def _ended(self):
-        try:
+        with self._viewing("The view failed, the training is as it should be"):
             self._show_state()
+
+    @contextlib.contextmanager
+    def _viewing(self, what):
+        try:
+            yield
         except Exception as error:
-            self._complain("The view failed, the training is as it should be", error)
+            self._complain(what, error)
 
     # ---- the view
 

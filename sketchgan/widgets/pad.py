@@ -91,7 +91,8 @@ class SketchPad(w.VBox):
                  "pagedown": lambda: self.select(self.drawing.current + 1)}
         self.easel = Easel(self.drawing, size, width, self._do, keys, after=self.clear_button)
         self.canvas, self.tool, self.pen = self.easel.canvas, self.easel.tool, self.easel.pen
-        self.tracing = TracingPaper(self)
+        self.tracing = TracingPaper(self, self._show)
+        self.underlay, self.trace = self.tracing.lay, self.tracing.trace
         self.nearness = Nearness(G, F, self._refit) if G is not None and F is not None else None
         self._arrange(size)
         self._show()
@@ -135,20 +136,19 @@ class SketchPad(w.VBox):
 
     # ---- what programs use
 
-    def strokes(self):
-        """The sketches that have strokes, each a tuple of strokes, fitted to where the GAN paints if that is on."""
-        with LOCK:
-            drawn = self.drawing.drawn
-        return [self._fitted(strokes) for strokes in drawn]
-
     @checked
     def sketches(self, resolution: Side | None = None):
-        """[S, 1, R, R] of all sketches that have strokes; SketchError if none has. resolution: else the pad's own."""
-        drawn = self.strokes()
+        """[S, 1, R, R] of all sketches that have strokes, fitted if that is on; SketchError if none has.
+
+        resolution: the pad's own without it.
+        """
+        with LOCK:
+            drawn = self.drawing.drawn
         if not drawn:
             raise SketchError("the sketch pad is blank; draw at least one sketch, or load one: "
                               f"pad.load({sketch_names()[-1]!r})")
-        return torch.cat([rasterize(strokes, resolution or self.resolution, FRAME) for strokes in drawn])
+        side = resolution or self.resolution
+        return torch.cat([rasterize(self._fitted(strokes), side, FRAME) for strokes in drawn])
 
     async def ready(self):
         """The sketches, once somebody has drawn and pressed "Go on", or at once if there are some.
@@ -220,15 +220,6 @@ class SketchPad(w.VBox):
             path.write_bytes(data)
             self.load(path)
 
-    def underlay(self, image):
-        """Shows a picture faintly below the paper, to be traced; None takes it away. See `TracingPaper.lay`."""
-        self.tracing.lay(image)
-        self._show()
-
-    def trace(self):
-        """Adds F's contour of the picture below to the sketch in hand, as strokes to draw on and erase."""
-        self.tracing.trace()
-
     def on_change(self, listener):
         """Calls `listener(pad)` after each change of a sketch, on whatever thread the change comes."""
         self._listeners.append(listener)
@@ -255,15 +246,10 @@ class SketchPad(w.VBox):
             self.status.say(f"the sketches of last time cannot be read ({error}); the file is now {aside}")
 
     def _keep(self):
-        if self.keep is None:
-            return
-        try:
-            if self.drawing.drawn:
-                write_document(self.keep, [{"strokes": list(strokes)} for strokes in self.drawing.drawn], FRAME)
-            else:
-                self.keep.unlink(missing_ok=True)
-        except OSError as error:                            # a full disk is no reason to stop drawing
-            self.status.say(f"what you draw is not kept: {error}")
+        if self.drawing.drawn:
+            write_document(self.keep, [{"strokes": list(strokes)} for strokes in self.drawing.drawn], FRAME)
+        else:
+            self.keep.unlink(missing_ok=True)
 
     # ---- showing
 
@@ -282,8 +268,8 @@ class SketchPad(w.VBox):
             change()
             changed = self.drawing.sketches is not before
             self._show()
-            if changed:
-                self._keep()
+            if changed and self.keep is not None:
+                self.status.guard(self._keep)               # a full disk is no reason to stop drawing
         for listener in self._listeners if changed else ():
             listener(self)
 
