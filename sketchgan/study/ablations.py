@@ -22,7 +22,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..customizing.controls import Controls
 from ..customizing.run import CustomizeConfig, NonFiniteLoss, Run
@@ -31,6 +30,7 @@ from ..customizing.stopping import StoppingRule, Watch
 from ..customizing.warmstart import WarmStart, warm_start
 from ..files import tables
 from ..files.atomic import FolderInUse, locked
+from ..files.progress import Progress
 from ..measure import metrics
 from ..measure.evaluation import evaluate
 from ..measure.extractors import features_of, judge_features
@@ -191,7 +191,7 @@ class Runner:
                 "chamfer": distance, "color": metrics.color_spread(images), **(more or {}), "sketches": row.sketches,
                 "px": images.shape[-1], "seconds": seconds, "machine": f"{tables.machine()}, {self.device}", "date": time.strftime("%Y-%m-%d")}
         add_rows(self.csv, [{k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()}], self.work)
-        tqdm.write(f"{job} at {at}: Frechet {result.frechet}, share {share}")
+        Progress.write(f"{job} at {at}: Frechet {result.frechet}, share {share}")
 
     def run(self, job: Job) -> bool:
         """Make what is missing of a job; whether it is complete now. False also if another process is at it."""
@@ -223,7 +223,7 @@ class Runner:
             return sample(task.G, n, self.sample_seed(job))
         if row.how == "warm start":
             G = copy.deepcopy(task.G)
-            for progress in tqdm(warm_start(G, task.F, sketches, self.warm, seeded(job.seed, "warm start")), desc=str(job), leave=False):
+            for progress in Progress(warm_start(G, task.F, sketches, self.warm, seeded(job.seed, "warm start")), desc=str(job), leave=False):
                 pass
             return sample(G, n, self.sample_seed(job))
         distance = by_chamfer(task.F, sketches) if row.how == "chamfer" else by_embedding(
@@ -259,7 +259,7 @@ class Runner:
 
         look()  # it may have been killed while it measured
         steps = run.steps()
-        with tqdm(total=budget.iterations, initial=run.state.iteration, desc=str(job), unit="it", leave=False, mininterval=5) as bar:
+        with Progress(total=budget.iterations, initial=run.state.iteration, desc=str(job), unit="it", leave=False, mininterval=5) as bar:
             for step in steps:
                 bar.update()
                 look()

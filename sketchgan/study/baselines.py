@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..drawing.sketches import chamfer, sketch_of
+from ..files.progress import Progress
 from ..nets.embedding import SketchEmbedding
 from ..nets.sampling import sample
 
@@ -63,7 +63,7 @@ def retrieve(G: nn.Module, distance: Distance, n: int = 2500, pool: int = 25_000
     """
     if not 0 < n <= pool:
         raise ValueError(f"retrieve got a pool of {pool} samples to choose {n} from; search at least as many as you want.")
-    block, bar = 16 * batch, tqdm(total=pool, unit="img", desc="searching", disable=not progress, leave=False)
+    block, bar = 16 * batch, Progress(total=pool, unit="img", desc="searching", disable=not progress, leave=False)
     images, distances = torch.empty(0), torch.empty(0)
     with bar:
         for start in range(0, pool, block):
