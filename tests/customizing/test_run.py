@@ -336,7 +336,7 @@ def test_resume_with_a_warm_start_is_exact(networks, sketches, tmp_path):
 
 
 def test_sketches_drawn_during_the_warm_start_begin_it_anew_when_drawing_has_paused(networks, sketches, monkeypatch):
-    monkeypatch.setattr(run_module, "STILL", 0.3)
+    monkeypatch.setattr(run_module, "STILL", math.inf)
     config, controls = dataclasses.replace(QUICK, warm_start=True, warm=TINY_WARM, iterations=2), Controls()
     more = torch.cat([sketches, sketches[:1].flip(3)])
     direct = [step for step in customize(*networks, more, config=config)]
@@ -345,11 +345,10 @@ def test_sketches_drawn_during_the_warm_start_begin_it_anew_when_drawing_has_pau
         if "predictor" in step.losses:  # in the middle of it
             controls.sketches = more
             break
-    anew = list(steps)
-    waited = [step for step in anew if "pause in drawing" in step.message]
-    anew = anew[len(waited):]
-    # then the very next is of the new search
-    assert waited and anew[0].message == direct[0].message == "ranking samples"
+    assert "pause in drawing" in next(steps).message and "pause in drawing" in next(steps).message
+    monkeypatch.setattr(run_module, "STILL", 0.0)
+    anew = list(steps)  # the very next is of the new search
+    assert anew[0].message == direct[0].message == "ranking samples"
     assert [step.losses for step in anew] == [step.losses for step in direct]
 
 
