@@ -163,7 +163,7 @@ class SketchPad(w.VBox):
                 while not self._gone_on:
                     await asyncio.sleep(0.2)
             self.ready_button.layout.display = "none"
-        elif not self.drawing.drawn:
+        elif not self.drawing.drawn and self.examples is not None:
             self.load(self.examples)
         return self.sketches()
 
