@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from .. import plotting
 from ..customizing import CustomizeConfig
-from ..customizing.session import Allowance
-from ..customizing.sessions import open_session
+from ..customizing.session import open_session
 from ..drawing import SketchError, chamfer
 from ..files.checks import Limits, Positive, checked
+from ..files.progress import Allowance
 from .parts import BUSY, WIDE, answered, button, clock, folded, grid, row, somebody_is_there, w
 from .slider import ORIGINAL, HistorySlider, moment
 
