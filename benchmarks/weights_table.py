@@ -24,10 +24,12 @@ def row(path) -> str:
         name = path.stem.rstrip("0123456789").rstrip("s") + "s"
         what = f"base GAN (G_ema and D) of {name}, {g['resolution']} px"
         paired = min(meta["images_seen"] / 1000, t["paired_kimg"])
-        made = f"{meta['images_seen'] / 1000:.0f} kimg, about {paired:.0f} of them pairs, {meta['seconds'] / 60:.0f} min ({meta['machine']})"
+        made = (f"{meta['images_seen'] / 1000:.0f} kimg, about {paired:.0f} of them pairs, "
+                f"{meta['seconds'] / 60:.0f} min ({meta['machine']})")
         quality = "see the judge's shares in the README"
         if meta["history"]:
-            made += "; " + "; ".join(f"at {h['seen'] / 1000:.0f} kimg changed {', '.join(sorted(h['changed']))}" for h in meta["history"])
+            made += "; " + "; ".join(f"at {h['seen'] / 1000:.0f} kimg changed {', '.join(sorted(h['changed']))}"
+                                     for h in meta["history"])
     else:
         q = meta["quality"]
         # Files of before November 2026 say `python -m sketchgan.pretrain`: the same command under its old name.
@@ -35,18 +37,21 @@ def row(path) -> str:
         made = f"{meta['images'] / 1000:.0f} kimg: `{command}`"
         if "f" in config:
             what = f"F, photograph to sketch (ngf {config['f']['ngf']}, {config['f']['n_blocks']} blocks)"
-            quality = f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), {q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image"
+            quality = (f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), "
+                       f"{q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image")
         elif "sketchembedding" in config:
             what = "the sketch embedding, for the retrieval baseline only"
             quality = "the photograph of a redrawn contour comes first: " + ", ".join(
                 f"{share:.0%} of {q['gallery'][name]} {name}" for name, share in q["first"].items())
         elif "held_out" in q:
             what = f"the judge of {config['judge']['categories'][0]}, for measuring only"
-            quality = f"accuracy on {q['held_out']} held-out photographs {q['clean']['accuracy']:.1%}, degraded {q['degraded']['accuracy']:.1%}"
+            quality = (f"accuracy on {q['held_out']} held-out photographs {q['clean']['accuracy']:.1%}, "
+                       f"degraded {q['degraded']['accuracy']:.1%}")
         else:
             what = "the judge, for measuring only"
             shares = ", ".join(f"{k} {v:.1%}" for k, v in q["clean"]["accuracy"].items())
-            quality = f"held-out accuracy: {shares}; median error of yaw {', '.join(f'{v:.0f}°' for v in q['clean']['yaw_degrees'].values())}"
+            degrees = ", ".join(f"{v:.0f}°" for v in q["clean"]["yaw_degrees"].values())
+            quality = f"held-out accuracy: {shares}; median error of yaw {degrees}"
     licence = next((text for name, text in PHOTOS.items() if name in path.stem), LICENCE)
     return f"| `{path.name}` ({size}) | {what} | {made} | {quality} | {licence} |"
 
