@@ -48,7 +48,7 @@ $(VENV)/.core: pyproject.toml constraints.txt $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.everything: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,lsun]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,lsun,train]'
 	@touch $@
 
 install-core: $(VENV)/.core

@@ -236,7 +236,7 @@ def wrong_for(good) -> list:
     return ["nonsense\0", None, 3, math.nan, [], {}, (), Nothing(), torch.zeros(2, 2)]
 
 
-HELD = {"ops", "nets", "world", "measure"}       # folders that are through; a folder joins when it is
+HELD = {"ops", "nets", "world", "measure", "widgets"}       # folders that are through; a folder joins when it is
 # Where what is wrong elsewhere is right: (callable, argument) -> parts of the values' reprs.
 FINE = {
     **dict.fromkeys([("files.write_atomically", "path"), ("weights.save", "path"), ("weights.save_training", "path"),
@@ -245,6 +245,7 @@ FINE = {
     **dict.fromkeys([("nets.Generator", "channels"), ("nets.Discriminator", "channels")], {"{}", "None"}),
     **dict.fromkeys([("nets.Judge", "targets"), ("nets.Judge", "predicates")], {"[]", "()"}),
     ("nets.Discriminator", "mbstd_group"): {"None"}, ("ops.fir_kernel", "gain"): {"-1", "1.5"},
+    ("widgets.SampleExplorer", "folder"): {"PosixPath", "a\\x00b"},                     # made when something is saved
     ("world.parameters", "code"): {"[0, "}, ("measure.inception_features", "path"): {"a\\x00b"},
     ("nets.r1_penalty", "x_real"): {"3, 32, 32]"},                                     # D says it
     ("measure.satisfying_samples", "predicate"): {"''"},                                # the judge says it

@@ -151,3 +151,32 @@ def test_the_readme_s_tables_are_what_the_csv_files_say(benchmark, root):
     assert {name for _, name, _ in tables.MARK.findall(page)} == set(tables.TABLES), "every table has its mark"
     assert tables.filled(page) == page, "run `python benchmarks/readme_tables.py --write`"
     assert tables.filled(page.replace(" % |", " ‰ |")) == page, "a figure that was changed by hand is found"
+
+
+def test_the_gpu_run_is_rehearsed_at_16_px(benchmark, tmp_path, monkeypatch):
+    """Packs, trains pairs and game within the time, writes small files, goes on from them."""
+    from PIL import Image
+
+    from sketchgan.nets.features import Features
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(12):
+        Image.new("RGB", (20, 20), (20 * i, 100, 250 - 20 * i)).save(photos / f"{i}.png")
+    bases = benchmark("gpu_bases")
+    torch.manual_seed(0)
+    monkeypatch.setattr(bases, "load_imagenet", lambda: Features(dict(contour=1), 2, channels=(4, 4, 4, 4, 4)))
+    monkeypatch.setattr(bases.time, "monotonic", iter(range(0, 10 ** 6)).__next__)      # a step is a second
+    monkeypatch.setattr("sketchgan.pretraining.mapping.teach_mapping", lambda *args, **options: 0.0)
+    monkeypatch.setattr("sketchgan.pretraining.gan.teach_mapping", lambda *args, **options: 0.0)
+    bases.main(["pack", str(photos), "--resolution", "16", "--out", str(tmp_path / "pack")])
+    packed = bases.Packed(tmp_path / "pack" / "photos.npz", "cpu")
+    assert len(packed) == 12 and packed.code.shape == (12, 11) and packed[torch.tensor([3])].shape == (1, 3, 16, 16)
+    run = ["train", str(tmp_path / "pack"), "--minutes", "2.2", "--device", "cpu", "--batch", "4"]
+    bases.main([*run, "--out", str(tmp_path / "first")])
+    files = {f.name: f.stat().st_size for f in (tmp_path / "first" / "photos").iterdir()}
+    assert {"networks.pt", "moments.pt", "gan.safetensors"} < files.keys() and max(files.values()) < 16e6
+    first = checkpoints.load_training(tmp_path / "first" / "photos" / "networks.pt")
+    assert first["taught"] and 0.4 < first["config"]["paired_kimg"] * 1000 / first["seen"] < 0.8
+    bases.main([*run, "--out", str(tmp_path / "second"), "--resume", str(tmp_path / "first")])
+    second = checkpoints.load_training(tmp_path / "second" / "photos" / "networks.pt")
+    assert second["seen"] > first["seen"] and second["seconds"] > first["seconds"] and second["G_opt"]["steps"] > 0

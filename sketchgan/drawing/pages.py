@@ -88,11 +88,17 @@ class Lines:
         ink, self.place, self.scale = _cut_out(grey, level)           # [256, 256]
         self._measure(ink)
 
+    def good(self, pens):
+        """Whether the page's own pixels are as good as lines drawn again: clean, and of a width in `pens` (low, high)."""
+        return not self.solid and self.clean and pens[0] <= self.width <= pens[1]
+
     def _measure(self, ink):
         """Sets width, solid and the ink to follow: thick lines stay for thinning, of filled shapes only the rim is left."""
         radius = distance_transform(torch.from_numpy(~ink)[None])[0].numpy()
         skeleton = thin(ink)
         widths = radius[skeleton]
+        if not widths.size:
+            raise SketchError(f"{self.name} is empty: it has specks and no line; draw something first, with a black pen")
         middle, most = float(np.median(widths)), float(np.quantile(widths, 0.95))
         self.width = max(2 * middle - 1, 1) * self.scale
         self.solid, self.ink = False, ink

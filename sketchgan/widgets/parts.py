@@ -140,20 +140,15 @@ def uploader(name, tooltip, accept, take, said, multiple=False):
     made.add_class(f"sketchgan-{name.lower()}")             # see COUNTLESS
 
     def taken(_):
-        for file in uploaded(made):
-            said.guard(take, *file)
-        if made.value:
-            made.value = type(made.value)()                 # so that the same file can come again
+        value = made.value                                  # of ipywidgets 7, which Colab has, a dict; of 8 a tuple
+        files = value.items() if isinstance(value, dict) else [(file["name"], file) for file in value]
+        for name, file in files:
+            said.guard(take, name, bytes(file["content"]))
+        if value:
+            made.value = type(value)()                      # so that the same file can come again
 
     made.observe(taken, "value")
     return made
-
-
-def uploaded(upload):
-    """[(name, bytes)] of what a FileUpload holds: ipywidgets 7, which Colab has, keeps a dict, 8 a tuple."""
-    if isinstance(upload.value, dict):
-        return [(name, bytes(file["content"])) for name, file in upload.value.items()]
-    return [(file["name"], bytes(file["content"])) for file in upload.value]
 
 
 def button(name, tooltip, action, width="auto", style=""):
