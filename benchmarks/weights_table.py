@@ -46,8 +46,8 @@ def measured(path: Path) -> str:
     mark = content_hash(load_generator(path))[:12]
     for found in read(BASES):
         if str(found["weights"]) == mark:
-            return (f"Frechet {found['frechet']:.3g}, KID {found['kid']:.2g}, precision {found['precision']:.2f}, recall "
-                    f"{found['recall']:.2f} ({found['real']} held-out renders, the judge's features)")
+            return (f"Frechet {found['frechet']:.3g}, KID {found['kid']:.2g}, precision {found['precision']:.2f}, "
+                    f"recall {found['recall']:.2f} ({found['real']} held-out renders, the judge's features)")
     return "see the judge's shares in the README"
 
 
