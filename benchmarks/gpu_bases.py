@@ -1,6 +1,6 @@
 """Base GANs on one large GPU in the minutes that one has it: packed here, trained there, brought back in small files.
 
-    python benchmarks/gpu_bases.py pack horse church path/to/motorbikes --resolution 128 --out outputs/pack     # CPU
+    python benchmarks/gpu_bases.py pack horse church path/to/motorbikes --resolution 128 --out outputs/pack  # CPU
     python benchmarks/gpu_bases.py train outputs/pack --minutes 8 --out "$OUT"                      # GPU
     python benchmarks/gpu_bases.py train outputs/pack --minutes 8 --out "$OUT" --resume FOLDER      # goes on
 

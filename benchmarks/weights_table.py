@@ -81,13 +81,13 @@ def row(path) -> str:
                 f"{share:.0%} of {q['gallery'][name]} {name}" for name, share in q["first"].items())
         elif "held_out" in q:
             what = f"the judge of {config['judge']['categories'][0]}, for measuring only"
-            quality = (f"accuracy on {q['held_out']} held-out photographs {q['clean']['accuracy']:.1%}, "
-                       f"degraded {q['degraded']['accuracy']:.1%}")
+            quality = (f"accuracy on {q['held_out']} held-out photographs {q['clean']['accuracy']:.1%}, degraded "
+                       f"{q['degraded']['accuracy']:.1%}")
         else:
             what = "the judge, for measuring only"
             shares = ", ".join(f"{k} {v:.1%}" for k, v in q["clean"]["accuracy"].items())
-            degrees = ", ".join(f"{v:.0f}°" for v in q["clean"]["yaw_degrees"].values())
-            quality = f"held-out accuracy: {shares}; median error of yaw {degrees}"
+            errors = ", ".join(f"{v:.0f}°" for v in q["clean"]["yaw_degrees"].values())
+            quality = f"held-out accuracy: {shares}; median error of yaw {errors}"
     licence = next((text for name, text in PHOTOS.items() if name in path.stem), LICENCE)
     return f"| `{path.name}` ({size}) | {what} | {made} | {quality} | {licence} |"
 
