@@ -2,8 +2,8 @@
 
     python benchmarks/quickstart_gif.py                    writes assets/quickstart.gif
 
-Run all cells, draw a horse with the mouse, press Start, watch. Frames are screenshots of the page; the GIF keeps as many
-of them, at such a size, as stay under two megabytes.
+Run all cells, draw a horse with the mouse, press Start, watch. Frames are screenshots of the page; the GIF keeps as
+many of them, at such a size, as stay under two megabytes.
 """
 import argparse
 import io
@@ -22,7 +22,8 @@ MOST_BYTES = 2_000_000
 WIDTH, COLORS = 720, 96                 # of the GIF, to begin with
 HORSE = (                               # a horse that faces left, by hand: shares of the canvas
     ((.30, .42), (.42, .45), (.55, .44), (.68, .42), (.76, .46), (.78, .56), (.75, .62)),        # back and haunch
-    ((.30, .42), (.25, .33), (.19, .28), (.15, .30), (.09, .40), (.11, .44), (.16, .42), (.21, .40), (.24, .50), (.30, .58)),
+    ((.30, .42), (.25, .33), (.19, .28), (.15, .30), (.09, .40), (.11, .44), (.16, .42), (.21, .40), (.24, .50),
+     (.30, .58)),
     ((.30, .58), (.31, .72), (.30, .86), (.34, .86), (.35, .72), (.37, .60)),                    # forelegs
     ((.37, .60), (.50, .63), (.62, .60)),                                                        # belly
     ((.62, .60), (.65, .72), (.63, .86), (.67, .86), (.70, .72), (.75, .62)),                    # hind legs
