@@ -33,9 +33,11 @@ def memory(notebook, devtools) -> dict[str, float]:
 
 def measure(notebook, minutes: float) -> list[dict]:
     """Draws, starts, and looks once a minute; returns a row for each."""
-    live = notebook.cell("LiveTraining(")
-    notebook.run(0, live + 1, seconds=600)
-    notebook.stroke([(0.2, 0.4), (0.5, 0.35), (0.8, 0.45)], canvas=1)
+    ready, live = notebook.cell("pad.ready("), notebook.cell("LiveTraining(")
+    notebook.run(0, ready, seconds=600)
+    notebook.stroke([(0.2, 0.4), (0.5, 0.35), (0.8, 0.45)])
+    notebook.wait_until("pad.drawing.drawn", seconds=60)
+    notebook.run(ready, live + 1, seconds=600)
     notebook.python("import dataclasses; live.session.minutes = None; "        # nothing ends it before the hour is over
                     "live.session.config = dataclasses.replace(live.session.config, stopping=None)")
     notebook.python("updates = 0\ndef count(change):\n    global updates\n    updates += 1\nlive.now.observe(count, "

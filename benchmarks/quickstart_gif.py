@@ -64,14 +64,17 @@ class Film:
 
 def play(notebook, film: Film, frames: int):
     """The whole scene: the waiting cell is started first, as Run All does, and everything else is done by hand."""
-    live = notebook.cell("LiveTraining(")
-    notebook.run(0, live + 1, seconds=900)
+    ready, live = notebook.cell("pad.ready("), notebook.cell("LiveTraining(")
+    notebook.run(0, ready, seconds=900)
+    notebook.stroke(list(HORSE[0]))                         # else the next cell would wait for a drawing
+    notebook.wait_until("pad.drawing.drawn", seconds=60)
+    notebook.run(ready, live + 1, seconds=900)
     notebook.begin(notebook.cell("live.finished("))
     notebook.page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
     canvas = notebook.page.locator(".jp-OutputArea canvas").nth(1)
     canvas.evaluate("canvas => canvas.scrollIntoView({block: 'start'})")
     film.shoot(1.2)
-    for stroke in HORSE:
+    for stroke in HORSE[1:]:
         notebook.stroke(list(stroke), canvas=1)
         film.shoot(0.35)
     film.shoot(0.8)
