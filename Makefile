@@ -23,7 +23,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 
-.PHONY: help install install-core quickstart test test-units test-browser test-notebooks test-compat lab weights weights-hands bench notebooks clean clean-all
+.PHONY: help install install-core quickstart test lint test-units test-browser test-notebooks test-compat lab weights weights-hands bench notebooks clean clean-all
 help:
 	@sed -n '3,10s/^#   //p' Makefile
 
@@ -71,6 +71,9 @@ TIMED = @start=$$(date +%s); $(2); code=$$?; echo "== $(1): $$(( $$(date +%s) - 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 test: test-units test-browser test-notebooks
+
+lint: install
+	$(PY) -m ruff check
 
 test-units: install
 	$(call TIMED,unit tests,$(PY) -m pytest tests --ignore=tests/browser --durations=5)

@@ -1,14 +1,14 @@
 """Base GANs on one large GPU in the minutes that one has it: packed here, trained there, brought back in small files.
 
-    python benchmarks/gpu_bases.py pack horse church path/to/motorbikes --resolution 128 --out outputs/pack     # CPU
+    python benchmarks/gpu_bases.py pack horse church path/to/motorbikes --resolution 128 --out outputs/pack  # CPU
     python benchmarks/gpu_bases.py train outputs/pack --minutes 8 --out "$OUT"                      # GPU
     python benchmarks/gpu_bases.py train outputs/pack --minutes 8 --out "$OUT" --resume FOLDER      # goes on
 
 `pack` renders or reads the pictures and keeps them as JPEG with their codes, one file of at most 60 MB for each base.
-`train` shares the minutes among the bases: pairs alone for the first 60 % (growing as it goes), then the game with heads
-on ImageNet's features. Every minute, and at the end, it writes a sheet and three files of at most 16 MB: the networks
-as they train; the heads, and Adam's second moments in bfloat16 (the first ones are nothing but the last gradient, as
-beta_1 is 0); and gan.safetensors. Rehearse it at --resolution 16 on a CPU (tests/test_benchmarks.py does).
+`train` shares the minutes among the bases: pairs alone for the first 60 % (growing as it goes), then the game with
+heads on ImageNet's features. Every minute, and at the end, it writes a sheet and three files of at most 16 MB: the
+networks as they train; the heads, and Adam's second moments in bfloat16 (the first ones are nothing but the last
+gradient, as beta_1 is 0); and gan.safetensors. Rehearse it at --resolution 16 on a CPU (tests/test_benchmarks.py does).
 """
 import argparse
 import io

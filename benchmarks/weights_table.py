@@ -46,8 +46,8 @@ def measured(path: Path) -> str:
     mark = content_hash(load_generator(path))[:12]
     for found in read(BASES):
         if str(found["weights"]) == mark:
-            return (f"Frechet {found['frechet']:.3g}, KID {found['kid']:.2g}, precision {found['precision']:.2f}, recall "
-                    f"{found['recall']:.2f} ({found['real']} held-out renders, the judge's features)")
+            return (f"Frechet {found['frechet']:.3g}, KID {found['kid']:.2g}, precision {found['precision']:.2f}, "
+                    f"recall {found['recall']:.2f} ({found['real']} held-out renders, the judge's features)")
     return "see the judge's shares in the README"
 
 
@@ -73,18 +73,21 @@ def row(path) -> str:
         made = f"{meta['images'] / 1000:.0f} kimg: `{command}`"
         if "f" in config:
             what = f"F, photograph to sketch (ngf {config['f']['ngf']}, {config['f']['n_blocks']} blocks)"
-            quality = f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), {q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image"
+            quality = (f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), "
+                       f"{q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image")
         elif "sketchembedding" in config:
             what = "the sketch embedding, for the retrieval baseline only"
             quality = "the photograph of a redrawn contour comes first: " + ", ".join(
                 f"{share:.0%} of {q['gallery'][name]} {name}" for name, share in q["first"].items())
         elif "held_out" in q:
             what = f"the judge of {config['judge']['categories'][0]}, for measuring only"
-            quality = f"accuracy on {q['held_out']} held-out photographs {q['clean']['accuracy']:.1%}, degraded {q['degraded']['accuracy']:.1%}"
+            quality = (f"accuracy on {q['held_out']} held-out photographs {q['clean']['accuracy']:.1%}, degraded "
+                       f"{q['degraded']['accuracy']:.1%}")
         else:
             what = "the judge, for measuring only"
             shares = ", ".join(f"{k} {v:.1%}" for k, v in q["clean"]["accuracy"].items())
-            quality = f"held-out accuracy: {shares}; median error of yaw {', '.join(f'{v:.0f}°' for v in q['clean']['yaw_degrees'].values())}"
+            errors = ", ".join(f"{v:.0f}°" for v in q["clean"]["yaw_degrees"].values())
+            quality = f"held-out accuracy: {shares}; median error of yaw {errors}"
     licence = next((text for name, text in PHOTOS.items() if name in path.stem), LICENCE)
     return f"| `{path.name}` ({size}) | {what} | {made} | {quality} | {licence} |"
 

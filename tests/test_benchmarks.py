@@ -62,7 +62,7 @@ def test_a_curve_is_measured_in_pieces_and_no_row_twice(benchmark, weights, tmp_
     again = curves.Bench(weights, samples=8, threads=torch.get_num_threads())
     assert len(again.rows) == 3, "rows are read back"
     again.run(job, deadline=time.monotonic())
-    assert len(again.rows) == 3 and job.checkpoint.is_file(), "the next time is far away: the state waits in its checkpoint"
+    assert len(again.rows) == 3 and job.checkpoint.is_file(), "the next time is far away: the state waits"
     kept = checkpoints.load_training(job.checkpoint)["seconds"]
     again.run(job, deadline=time.monotonic())
     assert checkpoints.load_training(job.checkpoint)["seconds"] > kept, "and goes on from there"
@@ -130,7 +130,8 @@ def test_the_judges_confusion_counts_labels_of_this_gan_only(benchmark, weights,
     assert {name: clean[name] for name in expected} == pytest.approx(expected, abs=1e-4)
     assert [labelled[k] for k in ("tp", "fp", "fn", "tn", "unclear")] == [2, 2, 0, 0, 1]
 
-    confusion.write(tmp_path / "labels" / "standing_cat.csv", [row | {"gan": "sha256:0", "label": "yes"} for row in rows])
+    confusion.write(tmp_path / "labels" / "standing_cat.csv",
+                    [row | {"gan": "sha256:0", "label": "yes"} for row in rows])
     confusion.main()
     assert "another version of the base GAN" in capsys.readouterr().out
 

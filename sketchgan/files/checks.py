@@ -135,6 +135,19 @@ def check_fields(config) -> None:
         object.__setattr__(config, name, value)         # it may be frozen, and this is still its making
 
 
+def check_device(device: str) -> None:
+    """Raise ValueError unless torch can compute there."""
+    import torch  # here, for whoever checks numbers needs no torch
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())),
+                *["mps"] * torch.backends.mps.is_available()]
+        reason = str(error).splitlines()[0][:120]
+        raise ValueError(f"device {device!r} cannot be used here ({reason}). This machine and this build of torch "
+                         f"have: {', '.join(here)}.") from error
+
+
 def checked(function):
     """A function whose arguments are held to their annotations at each call; raises ValueError."""
     bind = _binder(function)

@@ -74,9 +74,8 @@ def evaluate(extractor: Sees, real: Images | Vectors, fake: Images | Vectors,
         raise ValueError("evaluate wants real and fake: two sets of at least 12 images [N, 3, H, W] or of features "
                          f"[N, D] of one length; it got features {tuple(real.shape)} and {tuple(fake.shape)}.")
     whole = {"frechet": frechet_distance(*moments(real), *moments(fake)), "kid": distances.kid(real, fake)}
-    for names, measure in ((("precision", "recall"), distances.precision_recall),
-                           (("density", "coverage"), distances.density_coverage)):
-        whole |= dict(zip(names, measure(real, fake, NEIGHBOURS[names[0]])))
+    whole |= dict(zip(("precision", "recall"), distances.precision_recall(real, fake, NEIGHBOURS["precision"])))
+    whole |= dict(zip(("density", "coverage"), distances.density_coverage(real, fake, NEIGHBOURS["density"])))
     halves = half_samples(of_halves(real, fake), len(real), len(fake), resamples, seed)
     estimates = {name: interval(value, halves[name]) for name, value in whole.items()}
     return Evaluation(name_of(extractor), len(real), len(fake), **estimates)
@@ -105,8 +104,13 @@ def interval(value: float, halves: Tensor) -> Estimate:
     A half is half as large, and most of these numbers depend on size: a Frechet distance grows, a recall falls. So the
     halves tell the spread only, and it is laid around the value of the whole.
     """
-    low, high = torch.quantile(halves - halves.mean(), torch.tensor([0.025, 0.975]).double()).tolist()
+    low, high = middle(halves - halves.mean())
     return Estimate(value, value + low, value + high)
+
+
+def middle(values: Tensor) -> list[float]:
+    """Where the middle 95 % of values [N] begin and end."""
+    return torch.quantile(values.double(), torch.tensor([0.025, 0.975]).double()).tolist()
 
 
 def of_halves(real: Tensor, fake: Tensor) -> Callable[[Tensor, Tensor], dict[str, float]]:

@@ -12,10 +12,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from ..files.checks import Count, Flags, GeneratorLike, Images, JudgeLike, Seed, Sees, Sketches, Whole, checked
+from ..files.checks import Count, Flags, GeneratorLike, Images, JudgeLike, Seed, Sees, Sketches, Whole, checked, shape
 from ..nets.sampling import sample
 from .distances import frechet_distance, moments, precision_recall
-from .evaluation import Estimate
+from .evaluation import Estimate, middle
 from .extractors import features_of
 
 # ---------------------------------------------------------------------------------------------------------- samples
@@ -55,8 +55,7 @@ def predicate_share(decided: Flags, confusion: tuple[Whole, Whole, Whole, Whole]
     decided: booleans [N], as from `judge.satisfies`. confusion: the judge's (true positive, false positive, false
     negative, true negative) counts on pictures of known truth. With it, the share is corrected for the judge's errors:
     (share - false positive rate) / (true positive rate - false positive rate) (Rogan and Gladen 1978), and the interval
-    includes the uncertainty of those rates.
-    Raises ValueError if there are no samples, or if the judge is no better than chance.
+    includes the uncertainty of those rates. Raises ValueError if the judge is no better than chance.
     """
     random = Generator().manual_seed(seed)
     share = decided.double().mean()
@@ -64,14 +63,13 @@ def predicate_share(decided: Flags, confusion: tuple[Whole, Whole, Whole, Whole]
     if confusion is not None:
         tp, fp, fn, tn = confusion
         if not (tp + fn and fp + tn) or tp * (fp + tn) <= fp * (tp + fn):
-            raise ValueError(f"The confusion counts {tuple(confusion)} (true positive, false positive, false negative, "
-                             "true negative) are of a judge no better than chance; no share can be corrected by them.")
+            raise ValueError(f"confusion is {tuple(confusion)} (true positive, false positive, false negative, "
+                             "true negative): a judge no better than chance; no share can be corrected by them.")
         hit, false_alarm = torch.tensor(tp / (tp + fn)).double(), torch.tensor(fp / (fp + tn)).double()
         hits, false_alarms = (_resample(p, n, resamples, random) for p, n in ((hit, tp + fn), (false_alarm, fp + tn)))
         correct = lambda s, h, f: ((s - f) / (h - f).clamp_min(1e-9)).clamp(0, 1)
         share, shares = correct(share, hit, false_alarm), correct(shares, hits, false_alarms)
-    low, high = torch.quantile(shares, torch.tensor([0.025, 0.975]).double()).tolist()
-    return Share(share.item(), low, high)
+    return Share(share.item(), *middle(shares))
 
 
 def _resample(share: Tensor, n: int, resamples: int, random: Generator) -> Tensor:
@@ -85,15 +83,15 @@ def bootstrap_interval(statistic: Callable[[Tensor], float], values: Tensor, res
     """95 % bootstrap interval of any statistic of the rows of `values` [N, ...]."""
     random = Generator().manual_seed(seed)
     draws = [statistic(values[torch.randint(len(values), (len(values),), generator=random)]) for _ in range(resamples)]
-    return tuple(torch.quantile(torch.tensor(draws).double(), torch.tensor([0.025, 0.975]).double()).tolist())
+    return tuple(middle(torch.tensor(draws)))
 
 
 # -------------------------------------------------------------------------------------------------------- diversity
 
 @checked
-def color_spread(images: Images) -> float:
-    """How much pictures differ in colour: the standard deviation over pictures of their mean colour, mean of the
-    three channels. images [N, 3, H, W] in [-1, 1]."""
+def color_spread(images: shape("N", 3, "H", "W", rows=2)) -> float:
+    """How much pictures [N, 3, H, W] in [-1, 1] differ in colour: the standard deviation over pictures of their mean
+    colour, mean of the three channels."""
     return images.mean((2, 3)).std(0).mean().item()
 
 

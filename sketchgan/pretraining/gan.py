@@ -179,7 +179,7 @@ class GanTrainer:
     def latents(self, z: Tensor, G: Generator) -> Tensor:
         """The ws [N,num_ws,w_dim] of z [N,z_dim]; before the mapping network was taught (`known_w`), what it will be
         taught."""
-        if self.taught or not self.config.known_w:
+        if self.taught or not (self.config.known_w and self.config.paired_kimg):
             return G.mapping(z)
         dims = self.images.code.shape[1]
         answer, _ = known_w(self.images.category, dims, self.config.w_dim, self.config.seed)

@@ -11,8 +11,6 @@ what z is.
 """
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -113,7 +111,8 @@ def teach_mapping(G: Generator, category: str | None, code_dim: int | None = Non
     error = variance = torch.tensor(1.0)
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, step / 100 + 0.01) * 0.5 * (1 + math.cos(math.pi * step / steps))
+            cosine = torch.cos(torch.tensor(torch.pi * step / steps)).item()    # of float32, as it always was
+            group["lr"] = lr * min(1.0, step / 100 + 0.01) * 0.5 * (1 + cosine)
         z = torch.randn(batch, G.z_dim, generator=rng)
         z = z * (G.z_dim / z.square().sum(1, keepdim=True)).sqrt()
         wanted = answer(z[:, :k])

@@ -61,8 +61,8 @@ PRESETS = {
 }
 
 # What a resumed training may do otherwise than before: how long, how fast, in which precision. Not what it is.
-MAY_CHANGE = {"kimg", "batch", "growth", "paired_kimg", "paired_share", "paired_weight", "paired_lr", "lr", "mapping_lr",
-              "heads_weight", "d_weight", "bf16", "r1_gamma", "augment"}
+MAY_CHANGE = {"kimg", "batch", "growth", "paired_kimg", "paired_share", "paired_weight", "paired_lr", "lr",
+              "mapping_lr", "heads_weight", "d_weight", "bf16", "r1_gamma", "augment"}
 
 
 def stages(config: GanConfig) -> dict[int, float]:

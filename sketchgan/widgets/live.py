@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from .. import plotting
 from ..customizing import CustomizeConfig
-from ..customizing.session import Allowance
-from ..customizing.sessions import open_session
+from ..customizing.session import open_session
 from ..drawing import SketchError, chamfer
 from ..files.checks import Limits, Positive, checked
+from ..files.progress import Allowance
 from .parts import BUSY, WIDE, answered, button, clock, folded, grid, row, somebody_is_there, w
 from .slider import ORIGINAL, HistorySlider, moment
 
@@ -145,8 +145,8 @@ class LiveTraining(w.VBox):
     def _start(self):
         """The button: a training whose minutes are over gets as many again."""
         session = self.session
-        if not session.running and session.minutes and session.done >= 1:
-            session.minutes += session.minutes_given
+        if not session.running and session.time_over:
+            session.minutes = session.training_seconds / 60 + session.minutes_given
         self.start()
 
     def start_over(self):
@@ -302,7 +302,7 @@ class LiveTraining(w.VBox):
         if session.running and session.phase == "train":
             speed = session.speed
             parts += [f"iteration {session.iteration}", f"{speed:.2g} it/s ({speed * session.config.batch:.2g} img/s)"]
-        if session.running and getattr(session, "left", None) is not None:
+        if session.running and 0 < (session.left or 0) < 1e6:           # unknown at first, and then without bounds
             parts.append(f"about {clock(session.left)} left")
         count, (_, distances) = len(session.sketches), session.history.measures.series("distance")
         if distances:

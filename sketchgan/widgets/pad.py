@@ -119,7 +119,7 @@ class SketchPad(w.VBox):
                                {".json", ".svg", ".ndjson", *IMAGE_SUFFIXES}, self._take, self.status, multiple=True)
 
     def _arrange(self, size):
-        changes = row(self.undo_button, self.redo_button, self.clear_button)
+        changes = row(self.clear_button, self.undo_button, self.redo_button)
         pages = row(self.add_button, self.copy_button, self.mirror_button, self.delete_button, self.left_button,
                     self.right_button)
         if self.examples is None:
@@ -163,7 +163,7 @@ class SketchPad(w.VBox):
                 while not self._gone_on:
                     await asyncio.sleep(0.2)
             self.ready_button.layout.display = "none"
-        elif not self.drawing.drawn:
+        elif not self.drawing.drawn and self.examples is not None:
             self.load(self.examples)
         return self.sketches()
 

@@ -28,8 +28,9 @@ WIDE = "calc(100% - 4px)"                                   # all of the width: 
 
 # A kernel answers no button while it runs a cell, which looks as if all were dead: JupyterLab's sign of a busy kernel
 # brings a line that says so, after two seconds. Several views show this one widget.
-_BUSY_TEXT = """<style>@keyframes sketchgan-late { to { visibility: visible } }
-.sketchgan-busy { display: none; visibility: hidden; animation: sketchgan-late 0s 2s forwards; color: #d98200 }
+_BUSY_TEXT = """<style>@keyframes sketchgan-late { to { max-height: 4em } }
+.sketchgan-busy { display: none; max-height: 0; overflow: hidden; color: #d98200;
+                  animation: sketchgan-late 0s 2s forwards }
 .jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="busy"]) .sketchgan-busy { display: block }</style>
 <div class="sketchgan-busy">A cell is running. Buttons and strokes are answered when it has ended.</div>"""
 BUSY = w.HTML(_BUSY_TEXT, layout=w.Layout(margin="0"))

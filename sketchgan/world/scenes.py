@@ -86,8 +86,7 @@ def satisfies(name: Predicate, params: dict[str, Tensor]) -> Tensor:
 
 
 def condition(name: str, code: Tensor) -> Tensor:
-    """Codes [N,K] moved into a predicate by the conditional quantile of the one parameter it speaks of; the rest is
-    untouched."""
+    """Codes [N,K] moved into a predicate by the conditional quantile of the one parameter that it speaks of."""
     subject = SUBJECTS[PREDICATES[name]]
     parameter, wanted = subject.predicates[name]
     kind, k, code = subject.parameters[parameter], subjects.columns(subject.parameters)[parameter], code.clone()
@@ -123,23 +122,21 @@ class Scenes:
 
 
 class Menagerie:
-    """The scenes of one category at one resolution (32 to 256 px) and one seed; see the module's first lines."""
+    """The scenes of one category at one resolution (32 to 256 px) and one seed; see the first lines."""
 
     @checked
     def __init__(self, category: Category, resolution: Annotated[int, Limits(least=32, most=256)] = 64, seed: Seed = 0,
                  predicate: str | None = None, device: str | torch.device = "cpu"):
         if predicate is not None and PREDICATES.get(predicate) != category:
             names = [k for k, v in PREDICATES.items() if v == category]
-            raise ValueError(f"predicate {predicate!r} does not speak of a {category}: choose one of "
-                             f"{', '.join(names)}")
+            raise ValueError(f"predicate {predicate!r} does not speak of a {category}; choose {' or '.join(names)}")
         self.category, self.resolution, self.seed, self.predicate = category, resolution, seed, predicate
         self.device = torch.device(device)
         self.part_names = PART_NAMES[category]
 
     @checked
     def codes(self, indices: Indices) -> Tensor:
-        """Codes [N,K] of the scenes at `indices`: standard normal numbers (moved into the predicate, if there is
-        one)."""
+        """Codes [N,K] of the scenes at `indices`: standard normal numbers, moved into the predicate if there is one."""
         indices = indices.tolist() if hasattr(indices, "tolist") else indices
         indices = [indices] if isinstance(indices, int) else [check("one of indices", i, Whole) for i in indices]
         size, name = code_size(self.category), zlib.crc32(self.category.encode())

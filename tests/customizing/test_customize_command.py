@@ -44,7 +44,8 @@ def files(networks, tmp_path):
 
 def arguments(files, *more):
     return [str(a) for a in ("--base", files / "base.safetensors", "--sketcher", files / "f.safetensors", "--sketches",
-                             files / "drawing.png", "--threads", 1, "--out", files / "out", "--no-warm-start", *more)]
+                             files / "drawing.png", "--threads", 1, "--out", files / "out", "--no-warm-start",
+                             "--no-fit", *more)]
 
 
 def test_command_makes_the_models_and_the_pictures_and_resumes(files, networks, capsys):
@@ -78,15 +79,15 @@ def test_command_draws_from_the_chosen_generator_and_says_which(files, monkeypat
     monkeypatch.setattr(command, "StoppingRule", lambda: StoppingRule(every=2))
     monkeypatch.setattr(Watch, "measure", lambda watch, i, G, D: Look(i, {2: 1.0}.get(i, 2.0), 1.0))
     weights = {}
-    real = command.customize
+    real = command.Run.steps
 
-    def spied(*args):
-        for step in real(*args):
+    def spied(run):
+        for step in real(run):
             if step.phase == "train":
                 weights[step.iteration + 1] = {name: value.clone() for name, value in step.G.state_dict().items()}
             yield step
 
-    monkeypatch.setattr(command, "customize", spied)
+    monkeypatch.setattr(command.Run, "steps", spied)
     main(arguments(files, "--iterations", 4, *more))
     G = checkpoints.load_generator(files / "out" / "customized.safetensors").state_dict()
     assert all(torch.equal(G[name], weights[kept][name]) for name in G)

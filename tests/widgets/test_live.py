@@ -13,7 +13,8 @@ from PIL import Image
 
 pytest.importorskip("ipycanvas")
 
-from sketchgan.customizing import WarmStart, sessions
+from sketchgan.customizing import WarmStart
+from sketchgan.customizing import session as sessions
 from sketchgan.customizing.run import CustomizeConfig
 from sketchgan.drawing import chamfer, load_sketches, sketch_of
 from sketchgan.nets.photosketch import PhotoSketch
