@@ -87,17 +87,17 @@ def _smooth_run(p, step, closed):
     p = np.concatenate([before[None], p, after[None]])
     knots = np.sqrt(np.linalg.norm(np.diff(p, axis=0), axis=1))      # centripetal: |chord| ** 0.5
     within("points", (knots**2).sum() / step, "a smooth stroke")
-    pieces = []
-    for i in range(1, len(p) - 2):
-        p0, p1, p2, p3 = p[i - 1:i + 3]
-        a, b, c = knots[i - 1:i + 2]
-        # Hermite tangents at p1 and p2 of the non-uniform curve, in units of the middle interval b.
-        m1 = b * ((p1 - p0) / a - (p2 - p0) / (a + b) + (p2 - p1) / b)
-        m2 = b * ((p2 - p1) / b - (p3 - p1) / (b + c) + (p3 - p2) / c)
-        t = np.linspace(0, 1, max(2, int(np.ceil(b * b / step)) + 1))[:-1, None]
-        pieces.append((2 * t**3 - 3 * t**2 + 1) * p1 + (t**3 - 2 * t**2 + t) * m1
-                      + (3 * t**2 - 2 * t**3) * p2 + (t**3 - t**2) * m2)
-    return np.concatenate([*pieces, p[-2:-1]])
+    p0, p1, p2, p3 = p[:-3], p[1:-2], p[2:-1], p[3:]
+    a, b, c = (knots[i:len(knots) - 2 + i, None] for i in range(3))
+    # Hermite tangents at p1 and p2 of the non-uniform curve, in units of the middle interval b.
+    m1 = b * ((p1 - p0) / a - (p2 - p0) / (a + b) + (p2 - p1) / b)
+    m2 = b * ((p2 - p1) / b - (p3 - p1) / (b + c) + (p3 - p2) / c)
+    count = np.maximum(1, np.ceil(b[:, 0]**2 / step).astype(int))     # of points from p1 on, p2 left out
+    i = np.repeat(np.arange(len(count)), count)
+    t = ((np.arange(len(i)) - (count.cumsum() - count)[i]) * (1 / count)[i])[:, None]
+    curve = ((2 * t**3 - 3 * t**2 + 1) * p1[i] + (t**3 - 2 * t**2 + t) * m1[i]
+             + (3 * t**2 - 2 * t**3) * p2[i] + (t**3 - t**2) * m2[i])
+    return np.concatenate([curve, p[-2:-1]])
 
 
 def stroke_points(stroke):
