@@ -13,7 +13,8 @@ def cat(draw: ImageDraw.ImageDraw, scale: float, left: float, top: float, ink, w
         draw.line(points, fill=ink, width=round(width), joint="curve")
 
 
-def sheet(paper=(250, 248, 240), ink=(40, 40, 50), width=7, ruled=None, squares=None, lines=(150, 180, 220), frame=None, size=(800, 1000)):
+def sheet(paper=(250, 248, 240), ink=(40, 40, 50), width=7, ruled=None, squares=None, lines=(150, 180, 220), frame=None,
+          size=(800, 1000)):
     """A cat on a sheet of paper that fills all of the picture."""
     page = Image.new("RGB", size, paper)
     draw = ImageDraw.Draw(page)

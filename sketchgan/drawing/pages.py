@@ -1,7 +1,7 @@
 """What is paper on a picture that came from elsewhere, and what is neither paper nor drawing.
 
-A scan has grey paper, a photograph has uneven light and shadows, a sheet lies on a table, paper is ruled or squared, and a thumb
-reaches in. What is left is a page with one drawing on it, whose lines tracing.py follows.
+A scan has grey paper, a photograph has uneven light and shadows, a sheet lies on a table, paper is ruled or squared,
+and a thumb reaches in. What is left is a page with one drawing on it, whose lines tracing.py follows.
 """
 
 import math
@@ -15,15 +15,16 @@ from PIL import Image, ImageDraw, ImageFilter
 from .chamfer import distance_transform
 
 WORKING = 768       # px: larger pages are averaged down to this before lines are looked for
-UNEVEN = 0.04       # pages vary more than this if they are photographs (0.04 to 0.1 for hands); drawings, photographed too, up to 0.03
+# pages vary more than this if they are photographs (0.04 to 0.1 for hands); drawings, photographed too, up to 0.03
+UNEVEN = 0.04
 FAINTEST = 0.1      # ink must differ from its paper by this share of the paper's brightness
 
 
 def even_light(page):
     """A page [H, W, C] in [0, 1] divided by the colour of its paper, which becomes 1 everywhere.
 
-    The paper is a quadratic surface for each channel, so it may be grey, coloured or lit from one side. It is fitted to all
-    of the page, then again and again to what lies close to the fit, closer each time: lines and shapes fall out.
+    The paper is a quadratic surface for each channel, so it may be grey, coloured or lit from one side. It is fitted to
+    all of the page, then again and again to what lies close to the fit, closer each time: lines and shapes fall out.
     """
     height, width, channels = page.shape
     rows, columns = (np.linspace(0, n - 1, min(n, 96)).round().astype(int) for n in (height, width))
@@ -45,7 +46,8 @@ def even_light(page):
 
 
 def threshold(grey):
-    """The level of a page [H, W] that parts ink from paper best (Otsu 1979): it leaves the least variance on either side."""
+    """The level of a page [H, W] that parts ink from paper best (Otsu 1979): it leaves the least variance on either
+    side."""
     counts, edges = np.histogram(grey, 128, (0, 1))
     level = (edges[:-1] + edges[1:]) / 2
     below, total = counts.cumsum(), counts.sum()
@@ -66,7 +68,8 @@ def components(right, down):
     a = np.concatenate([number[:, :-1][right], number[:-1][down]])
     b = np.concatenate([number[:, 1:][right], number[1:][down]])
     label = number.ravel().copy()
-    while True:                                            # each edge hooks the larger label to the smaller; then short cuts
+    # each edge hooks the larger label to the smaller; then short cuts
+    while True:
         low, before = np.minimum(label[a], label[b]), label.copy()
         np.minimum.at(label, before[a], low)
         np.minimum.at(label, before[b], low)
@@ -76,18 +79,19 @@ def components(right, down):
 
 
 def sheet_corners(page):
-    """The corners [4, 2] (x, y: left top, left bottom, right bottom, right top) of a sheet of paper that lies in a picture
-    [H, W, C], in its pixels; None where all of it is paper.
+    """The corners [4, 2] (x, y: left top, left bottom, right bottom, right top) of a sheet of paper that lies in a
+    picture [H, W, C], in its pixels; None where all of it is paper.
 
-    A sheet is an even region of straight sides that does not reach all four borders, with lines on it and another colour
-    round it: so a drawn frame is none, and neither is a filled shape.
+    A sheet is an even region of straight sides that does not reach all four borders, with lines on it and another
+    colour round it: so a drawn frame is none, and neither is a filled shape.
     """
     height, width = page.shape[:2]
     if max(height, width) < 200:
         return None
     size = tuple(max(8, round(n * 192 / max(height, width))) for n in (width, height))
     small = _eight_bits(page).resize(size, Image.Resampling.BOX)
-    even = np.asarray(small.filter(ImageFilter.MedianFilter(7)), np.float32) / 255       # sheets and tables stay, lines go
+    # sheets and tables stay, lines go
+    even = np.asarray(small.filter(ImageFilter.MedianFilter(7)), np.float32) / 255
     detail = np.abs(np.asarray(small, np.float32) / 255 - even).max(2)
     # Along a slanting edge one colour goes over into the other in small steps, so what is not even joins nothing.
     sides = sliding_window_view(np.pad(even, ((1, 1), (1, 1), (0, 0)), "edge"), (3, 3), (0, 1))
@@ -113,7 +117,8 @@ def sheet_corners(page):
 
 
 def cut_out_sheet(page, name):
-    """The sheet that lies in a picture [H, W, C], upright and alone, with a warning; a picture that is all paper as it is."""
+    """The sheet that lies in a picture [H, W, C], upright and alone, with a warning; a picture that is all paper as it
+    is."""
     corners = sheet_corners(page)
     if corners is None:
         return page
@@ -141,16 +146,18 @@ def _quadrilateral(region):
         worst = int((-bends).argmin())
         hull.pop(worst)
     first = min(range(4), key=lambda i: sum(hull[i]))
-    area = sum(r[0] - l[0] + 1 for l, r in zip(left, right, strict=True))
+    area = sum(b[0] - a[0] + 1 for a, b in zip(left, right, strict=True))
     return np.array(hull[first:] + hull[:first], np.float64), area
 
 
 def alone(grey, name):
-    """A page [H, W], paper 1, with nothing on it but the drawing, as far as that can be told; each thing left out is said."""
+    """A page [H, W], paper 1, with nothing on it but the drawing, as far as that can be told; each thing left out is
+    said."""
     grey = without_rules(without_shadows(grey), name)
     grey = without_edges(grey, threshold(grey), name)
     ink = _shrunk(grey, 192) < threshold(grey)
-    wide = np.asarray(Image.fromarray(ink).convert("L").filter(ImageFilter.MaxFilter(2 * (max(ink.shape) // 24) + 1))) > 0
+    around = ImageFilter.MaxFilter(2 * (max(ink.shape) // 24) + 1)
+    wide = np.asarray(Image.fromarray(ink).convert("L").filter(around)) > 0
     pieces = np.bincount(components(wide[:, 1:] & wide[:, :-1], wide[1:] & wide[:-1])[ink])
     if ink.any() and pieces.max() < 0.7 * ink.sum():
         _say(name, f"only {pieces.max() / ink.sum():.0%} of the ink is one drawing; the rest lies apart from it")
@@ -171,12 +178,14 @@ def _shrunk(grey, side):
 def local_paper(grey):
     """The paper of a page [H, W] as it is at each place, whatever the light: what is left when lines are taken off."""
     size = tuple(max(8, round(n * 192 / max(grey.shape))) for n in grey.shape[::-1])
-    small = Image.fromarray((grey * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX).filter(ImageFilter.MedianFilter(9))
+    small = Image.fromarray((grey * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX)
+    small = small.filter(ImageFilter.MedianFilter(9))
     return np.asarray(small.resize(grey.shape[::-1], Image.Resampling.BILINEAR), np.float32).clip(1) / 255
 
 
 def without_shadows(grey):
-    """A page whose light is too uneven for `even_light`, divided by its local paper, if that leaves two levels as on a drawing."""
+    """A page whose light is too uneven for `even_light`, divided by its local paper, if that leaves two levels as on a
+    drawing."""
     if unevenness(grey, threshold(grey)) <= UNEVEN:
         return grey
     share = grey / local_paper(grey)
@@ -188,8 +197,8 @@ def without_shadows(grey):
 def without_rules(grey, name):
     """A page [H, W], paper 1, without the straight lines that run across all of it: ruled and squared paper, frames.
 
-    Such a line is found by its sum along every slope (Hough 1962). It goes where nothing crosses it and nothing on it is
-    darker than it is. Three at least in one direction are rules; fewer count at the very edge of the page only.
+    Such a line is found by its sum along every slope (Hough 1962). It goes where nothing crosses it and nothing on it
+    is darker than it is. Three at least in one direction are rules; fewer count at the very edge of the page only.
     """
     rules = [straight_lines(grey), straight_lines(grey.T)]
     ruled = any(len(lines) >= 3 for lines in rules)
@@ -205,16 +214,19 @@ def without_rules(grey, name):
 
 
 def straight_lines(grey, side=256, share=0.75):
-    """(y at the left edge, y at the right edge) of each dark line that runs nearly level across a page, in its pixels."""
+    """(y at the left edge, y at the right edge) of each dark line that runs nearly level across a page, in its
+    pixels."""
     dark = _shrunk(grey - local_paper(grey), side) < -0.06
     (rows, columns), step = dark.shape, max(1, math.ceil(max(grey.shape) / side))
-    slopes = np.arange(-columns // 6, columns // 6 + 1)                                   # rows up or down across the page
+    # rows up or down across the page
+    slopes = np.arange(-columns // 6, columns // 6 + 1)
     if dark.mean() > 0.7 or rows < 16 or columns < 16:
         return []
     shift = np.rint(slopes[:, None] * np.linspace(0, 1, columns)).astype(int)             # [SW]
     reach = int(np.abs(slopes).max())
     padded = np.pad(dark.astype(np.float32), ((reach, reach), (0, 0)))
-    counted = np.stack([padded[np.arange(rows)[:, None] + reach + moved, np.arange(columns)].mean(1) for moved in shift])
+    counted = np.stack([padded[np.arange(rows)[:, None] + reach + moved, np.arange(columns)].mean(1)
+                        for moved in shift])
     found = []
     while counted.max() >= share and len(found) < 200:
         slope, row = np.unravel_index(counted.argmax(), counted.shape)
@@ -233,7 +245,8 @@ def _rub_out(page, start, end, reach=5):
     y = np.rint(np.linspace(start, end, width)).astype(int) + np.arange(-2 * reach, 2 * reach + 1)[:, None]  # [BW]
     inside = (y >= 0) & (y < height)
     band = np.where(inside, 1 - page[y.clip(0, height - 1), x], 0)
-    profile = np.quantile(band, 0.8, 1)                                                   # of the rule, whatever crosses it
+    # of the rule, whatever crosses it
+    profile = np.quantile(band, 0.8, 1)
     tone = float(np.quantile(band[profile > 0.5 * profile.max()].max(0), 0.8))
     if tone < 0.03:                                        # a rule that was rubbed out with its neighbour
         return 0
@@ -247,7 +260,8 @@ def _rub_out(page, start, end, reach=5):
 
 
 def without_edges(grey, level, name):
-    """A page without what reaches in from its edge, a table's corner, a thumb, a scanner's shadow, unless little else is there."""
+    """A page without what reaches in from its edge, a table's corner, a thumb, a scanner's shadow, unless little else
+    is there."""
     ink, step = _shrunk(grey, 192) < level, max(1, math.ceil(max(grey.shape) / 192))
     rows, columns = ink.shape
     labels = components(ink[:, 1:] & ink[:, :-1], ink[1:] & ink[:-1])
@@ -272,7 +286,8 @@ def without_edges(grey, level, name):
 
 
 def unevenness(grey, level):
-    """How much ink and paper vary in themselves, away from where they meet: root mean square, in shares of the paper's brightness.
+    """How much ink and paper vary in themselves, away from where they meet: root mean square, in shares of the paper's
+    brightness.
 
     A drawing has two levels, whatever its colours; a photograph has many.
     """

@@ -14,8 +14,8 @@ from .chamfer import distance_transform
 from .pages import FAINTEST, UNEVEN, WORKING, threshold, unevenness
 from .strokes import FRAME, SketchError
 
-# What is a line and what a filled shape, in shares of 240 px for the drawing's longer side. Tried on the ready-made drawings
-# and human ones, with pens of 2 to 12 % of the drawing and as silhouettes.
+# What is a line and what a filled shape, in shares of 240 px for the drawing's longer side. Tried on the ready-made
+# drawings and human ones, with pens of 2 to 12 % of the drawing and as silhouettes.
 THICKEST_LINE = 28  # px: the middle of all widths is larger in a silhouette
 SHORTEST_LINE = 20  # widths long: all lines together are longer in a drawing
 MARGIN = 8          # px of paper round the cut-out, so that thinning sees both sides of every line
@@ -100,7 +100,8 @@ def _neighbours(ink):
 
 
 def _graph(skeleton):
-    """pixel -> its neighbours. A diagonal counts only where no straight way leads there: stairs are paths, not forks."""
+    """pixel -> its neighbours. A diagonal counts only where no straight way leads there: stairs are paths, not
+    forks."""
     pixels = set(map(tuple, np.argwhere(skeleton).tolist()))
     graph = {}
     for y, x in pixels:
@@ -144,7 +145,8 @@ def _is_spur(chain, graph, spur):
 
 
 def _joined(chains, reach=6):
-    """Chains put together at forks, the straightest pair first, so that a line that crosses another stays one stroke."""
+    """Chains put together at forks, the straightest pair first, so that a line that crosses another stays one
+    stroke."""
     chains = [list(chain) for chain in chains]
     while True:
         ends = {}
@@ -152,7 +154,8 @@ def _joined(chains, reach=6):
             if len(chain) > 1 and chain[0] != chain[-1]:
                 for backwards in (False, True):
                     way = chain[::-1] if backwards else chain
-                    ends.setdefault(way[0], []).append((i, backwards, np.subtract(way[min(reach, len(way) - 1)], way[0])))
+                    towards = np.subtract(way[min(reach, len(way) - 1)], way[0])
+                    ends.setdefault(way[0], []).append((i, backwards, towards))
         best = (0.5, None, None)                            # the cosine of a bend of 60 degrees
         for meeting in ends.values():
             for n, (i, i_back, u) in enumerate(meeting):
@@ -172,10 +175,11 @@ def _joined(chains, reach=6):
 class Lines:
     """The lines of a page: where the ink is, how wide the pen was, and the strokes it drew.
 
-    grey: float [H, W], paper 1, ink 0 or paler. name: for messages. Raises SketchError for a page without ink and for one
-    that is no drawing of lines or shapes.
+    grey: float [H, W], paper 1, ink 0 or paler. name: for messages. Raises SketchError for a page without ink and for
+    one that is no drawing of lines or shapes.
 
-    place [left, top, right, bottom]: the box of the ink in shares of the page's longer side, which is taken for the frame.
+    place [left, top, right, bottom]: the box of the ink in shares of the page's longer side, which is taken for the
+    frame.
     width: of the pen in 1/256 of that frame. solid: whether shapes are filled; their outlines stand for them.
     clean: whether paper is white and ink black as they are.
     """
@@ -188,27 +192,33 @@ class Lines:
             grey = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BOX))
         darkest = float(np.quantile(grey, 0.002))
         if 1 - min(darkest, grey.min() + 0.1) < FAINTEST:
-            raise SketchError(f"{name} is empty: nothing on it is darker than the paper by {FAINTEST:.0%}; draw with a darker pen")
+            raise SketchError(f"{name} is empty: nothing on it is darker than the paper by {FAINTEST:.0%}; draw with "
+                              f"a darker pen")
         level = threshold(grey)
         self.name, uneven = name, unevenness(grey, level)
         if uneven > UNEVEN:
-            raise SketchError(f"{name} looks like a photograph: its light and its dark parts vary by {uneven:.0%} in themselves; give a drawing "
-                              "on plain paper, cut out of what lies round it, or let F draw the photograph: sketch_of(image, F)")
+            raise SketchError(f"{name} looks like a photograph: its light and its dark parts vary by {uneven:.0%} in "
+                              f"themselves; give a drawing "
+                              "on plain paper, cut out of what lies round it, or let F draw the photograph: "
+                              "sketch_of(image, F)")
         self.clean = uneven < 0.012 and darkest < 0.1
         ink, self.place, self.scale = _cut_out(grey, level)           # [256, 256]
         self._measure(ink)
 
     def good(self, pens):
-        """Whether the page's own pixels are as good as lines drawn again: clean, and of a width in `pens` (low, high)."""
+        """Whether the page's own pixels are as good as lines drawn again: clean, and of a width in `pens` (low,
+        high)."""
         return not self.solid and self.clean and pens[0] <= self.width <= pens[1]
 
     def _measure(self, ink):
-        """Sets width, solid and the ink to follow: thick lines stay for thinning, of filled shapes only the rim is left."""
+        """Sets width, solid and the ink to follow: thick lines stay for thinning, of filled shapes only the rim is
+        left."""
         radius = distance_transform(torch.from_numpy(~ink)[None])[0].numpy()
         skeleton = thin(ink)
         widths = radius[skeleton]
         if not widths.size:
-            raise SketchError(f"{self.name} is empty: it has specks and no line; draw something first, with a black pen")
+            raise SketchError(f"{self.name} is empty: it has specks and no line; draw something first, with a black "
+                              f"pen")
         middle, most = float(np.median(widths)), float(np.quantile(widths, 0.95))
         self.width = max(2 * middle - 1, 1) * self.scale
         self.solid, self.ink = False, ink
@@ -228,12 +238,14 @@ class Lines:
         found = [{"width": width, "points": [[left + self.scale * (x - MARGIN), top + self.scale * (y - MARGIN)]
                                              for x, y in stroke["points"]]} for stroke in trace(sketch, width)]
         if not found:
-            raise SketchError(f"{self.name} is empty: it has specks and no line; draw something first, with a black pen")
+            raise SketchError(f"{self.name} is empty: it has specks and no line; draw something first, with a black "
+                              f"pen")
         return found
 
 
 def _cut_out(grey, level):
-    """The inked part of a page on FRAME x FRAME: (bool ink, its box in shares of the page's side, units of page a pixel)."""
+    """The inked part of a page on FRAME x FRAME: (bool ink, its box in shares of the page's side, units of page a
+    pixel)."""
     mask = grey < level
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1

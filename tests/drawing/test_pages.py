@@ -36,11 +36,13 @@ def test_width_place_and_strokes(width):
     lines = Lines(page(width), "a page")
     assert lines.width == pytest.approx(width, abs=1.5) and not lines.solid and lines.clean
     half = width / 2 / 256
-    assert np.allclose(lines.place, [40 / 256 - half, 60 / 256 - half, 200 / 256 + half, 180 / 256 + half], atol=1.5 / 256)
+    assert np.allclose(lines.place, [40 / 256 - half, 60 / 256 - half, 200 / 256 + half, 180 / 256 + half],
+                       atol=1.5 / 256)
     (stroke,) = lines.strokes(5)
     points = np.array(stroke["points"])
     assert stroke["width"] == 5 and len(points) < 9
-    for corner in ((40, 60), (200, 60), (200, 180)):                     # thinning shortens a line by about half its width
+    # thinning shortens a line by about half its width
+    for corner in ((40, 60), (200, 60), (200, 180)):
         assert np.linalg.norm(points - corner, axis=1).min() < 2 + width / 2
 
 
@@ -122,4 +124,5 @@ def test_components_are_scipys():
     ink = np.random.default_rng(0).random((40, 60)) < 0.6
     ours = components(ink[:, 1:] & ink[:, :-1], ink[1:] & ink[:-1])
     theirs, count = label(ink)
-    assert len(np.unique(ours[ink])) == count and all(len(np.unique(ours[theirs == i])) == 1 for i in range(1, count + 1))
+    assert len(np.unique(ours[ink])) == count and all(len(np.unique(ours[theirs == i])) == 1
+                                                      for i in range(1, count + 1))
