@@ -139,9 +139,9 @@ def stack(blocks: Annotated[list[tuple[str, Image.Image]], Filled()], margin: Co
 @checked
 def nearest_strip(sketch: Drawn, images: Shown, distances: Sequence | Tensor | np.ndarray, scale: Count = 1):
     """A sketch [1, 1, R, R] and, to its right, images [K, 3 or 1, R, R] with their distances [K] to it in pixels."""
-    if len(sketch) != 1 or len(distances) != len(images):
+    if len(sketch) != 1 or len(distances) != len(images) or getattr(distances, "ndim", 1) != 1:
         raise ValueError(f"sketch has {len(sketch)} rows, and there are {len(images)} images and {len(distances)} "
-                         "distances; wanted one sketch, and one distance for each image")
+                         "distances; wanted one sketch, and one of distances for each of images")
     pictures = [sketch_sheet(sketch, 1, scale), *(image_grid(image[None], 1, scale) for image in images)]
     names = ["sketch", *(f"{float(distance):.2f} px" for distance in distances)]
     pitch, head = pictures[0].width + 4, 20

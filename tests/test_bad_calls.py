@@ -184,7 +184,8 @@ GOOD = {
     "pretraining.GanTrainer": lambda x: dict(images=x.images, config=sketchgan.pretraining.GanConfig(
         resolution=32, channels=TINY, d_channels=TINY, growth={}, paired_kimg=0)),
     "study.menagerie_task": lambda x: dict(name="standing_cat", weights=sketchgan.files.weights_folder()),
-    "study.photo_task": lambda x: dict(pose="5", photos=x.folder, base=x.gan, judge=x.gan, weights=x.folder),
+    "study.photo_task": lambda x: dict(pose="pictures", photos=x.folder, base=x.gan, judge=x.gan,
+                                       weights=x.folder),
     # widgets
     "widgets.SketchPad": lambda x: dict(size=160, width=3.0, resolution=32),
     "widgets.LiveTraining": lambda x: dict(G=x.G, D=x.D, F=x.F, sketches=x.sketches, config=x.config, minutes=1.0),
@@ -230,13 +231,13 @@ def wrong_for(good) -> list:
     if isinstance(good, str):
         return [3, None, "", "nonsense\0", [], Nothing()]
     if isinstance(good, Path):
-        return [3, None, 1.5, Nothing(), good.parent / "missing" / "x", "a\0b"]
+        return [3, None, 1.5, Nothing(), good.parent / "missing" / "x", "no\0where"]
     if isinstance(good, bytes):
         return ["text", None, 3, b"", b"nonsense"]
     return ["nonsense\0", None, 3, math.nan, [], {}, (), Nothing(), torch.zeros(2, 2)]
 
 
-HELD = {"ops", "nets", "world", "measure", "widgets"}       # folders that are through; a folder joins when it is
+HELD = {"ops", "nets", "world", "measure", "study", "widgets", "plotting"}   # a folder joins when it is through
 # Where what is wrong elsewhere is right: (callable, argument) -> parts of the values' reprs.
 FINE = {
     **dict.fromkeys([("files.write_atomically", "path"), ("weights.save", "path"), ("weights.save_training", "path"),
@@ -244,9 +245,15 @@ FINE = {
                      ("photos.prepare", "out")], {"missing"}),                        # folders are made
     **dict.fromkeys([("nets.Generator", "channels"), ("nets.Discriminator", "channels")], {"{}", "None"}),
     **dict.fromkeys([("nets.Judge", "targets"), ("nets.Judge", "predicates")], {"[]", "()"}),
+    **dict.fromkeys([(f"plotting.{name}", argument) for name, argument in (
+        ("to_uint8", "images"), ("image_grid", "images"), ("sketch_sheet", "sketches"), ("before_after", "sketches"),
+        ("before_after", "before"), ("before_after", "after"), ("nearest_strip", "sketch"),
+        ("nearest_strip", "images"), ("normalized", "sketches"))], {"NaN"}),        # a training gone wrong is shown too
+    ("plotting.curves", "series"): {"{}"}, ("plotting.curves", "xlabel"): {"nonsense"},
+    ("plotting.curves", "ylabel"): {"nonsense"},
     ("nets.Discriminator", "mbstd_group"): {"None"}, ("ops.fir_kernel", "gain"): {"-1", "1.5"},
     ("widgets.SampleExplorer", "folder"): {"PosixPath", "a\\x00b"},                     # made when something is saved
-    ("world.parameters", "code"): {"[0, "}, ("measure.inception_features", "path"): {"a\\x00b"},
+    ("world.parameters", "code"): {"[0, "}, ("measure.inception_features", "path"): {"no\\x00where"},
     ("nets.r1_penalty", "x_real"): {"3, 32, 32]"},                                     # D says it
     ("measure.satisfying_samples", "predicate"): {"''"},                                # the judge says it
 }
@@ -319,7 +326,9 @@ def bad_calls(name: str, x) -> list[str]:
     for argument in good.keys() - SKIPPED:
         fine = FINE.get((name, argument), set())
         for value in wrong_for(good[argument]):
-            shown = f"tensor {list(value.shape)} {value.dtype}" if torch.is_tensor(value) else repr(value)[:40]
+            shown = repr(value)[:40]
+            if torch.is_tensor(value):
+                shown = f"tensor {list(value.shape)} {value.dtype}{' NaN' * bool(value.isnan().any())}"
             if not any(word in shown for word in fine) and (said := complaint(name, argument, good, value)):
                 found.append(f"{name}({argument}={shown}): {said}")
     return found

@@ -119,9 +119,9 @@ def run(args: argparse.Namespace) -> None:
     F = checkpoints.load_photosketch(args.sketcher)
     minutes = MINUTES if args.minutes is None and args.iterations is None else args.minutes
     images = ImageFolder(args.images, G.resolution) if args.images else None
+    run = Run(G, D, F, drawings(args, G, F), images, config, resume=checkpoint if args.resume else None,
+              checkpoint=checkpoint, minutes=minutes)
     with locked(out, "the command customize"):
-        run = Run(G, D, F, drawings(args, G, F), images, config, resume=checkpoint if args.resume else None,
-                  checkpoint=checkpoint, minutes=minutes)
         report = Report(out, run, G.to(args.device), args.resume)
         watch(run.steps(), report)
         if not run.changed:

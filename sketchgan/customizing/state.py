@@ -93,8 +93,8 @@ class Images:
         if not count:
             raise ValueError("There are no images: the source is empty. Give at least one, or None for samples of G.")
         some = torch.linspace(0, count - 1, min(count, most), dtype=torch.float64).long()
-        images = self.checked(self.source[some], len(some)).cpu().contiguous()
-        digest = hashlib.sha256(f"{count} {list(images.shape)} {images.dtype}".encode() + images.numpy().tobytes())
+        images = self.checked(self.source[some], len(some)).detach().cpu().float().contiguous()
+        digest = hashlib.sha256(f"{count} {list(images.shape)}".encode() + images.numpy().tobytes())
         return f"{count} images ({digest.hexdigest()[:16]})"
 
     @torch.no_grad()

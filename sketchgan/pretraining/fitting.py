@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
-from tqdm import tqdm
 
+from ..files.progress import Progress as Bar
 from ..nets.photosketch import PhotoSketch
 from ..weights import checkpoints
 
@@ -154,7 +154,7 @@ def train(network: nn.Module, loss_of: LossOf, count: int, config: TeacherConfig
     The unfinished state lies beside `out`, as out.training; calling again goes on from there.
     """
     checkpoint = unfinished(out)
-    with tqdm(total=int(config.kimg * 1000), unit="img", desc=out.stem, mininterval=1.0) as bar:
+    with Bar(total=int(config.kimg * 1000), unit="img", desc=out.stem, mininterval=1.0) as bar:
         for progress in (steps := fit(network, loss_of, count, config, checkpoint)):
             bar.update(progress.images - bar.n)
             if progress.images % (20 * config.batch) == 0:

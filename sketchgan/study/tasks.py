@@ -83,6 +83,8 @@ def photo_task(pose: str, photos: str | Path, base: str | Path, judge: str | Pat
     base: the GAN of all poses. judge: of `pretrain photo-judge`. Each seed takes its sketches from the same first
     `most_sketched` held-out photographs of the pose, in an order of its own; those are no part of the target.
     """
+    if not pose or not (Path(photos) / pose).is_dir():
+        raise ValueError(f"photos {photos} hold no folder for the pose {pose!r}; name one of its folders.")
     networks = base_networks(base, Path(weights), judge, device)
     resolution = networks["G"].resolution
     held_out, taught = (datasets.ImageFolder(Path(photos) / pose, resolution, part=part).images

@@ -57,7 +57,7 @@ def equal(a, b):
     return a == b
 
 
-# ------------------------------------------------------------------------------------------------------------ the recipe
+# ------------------------------------------------------------------------------------------ the recipe
 
 def test_default_config_is_the_published_recipe(networks):
     config = CustomizeConfig()
@@ -234,7 +234,7 @@ def test_samples_show_the_same_z_and_noise(networks, sketches):
     assert steps[-1].done == 1 and steps[0].seconds < steps[-1].seconds
 
 
-# --------------------------------------------------------------------------------------------------------------- images
+# ---------------------------------------------------------------------------------------------- images
 
 def test_images_from_a_tensor_a_function_or_the_original(networks, sketches):
     data = torch.rand(10, 3, 8, 8) * 2 - 1
@@ -284,7 +284,7 @@ def test_any_number_of_sketches(networks, sketches, count):
     assert all(math.isfinite(v) for v in losses[1].values())
 
 
-# --------------------------------------------------------------------------------------------------- determinism, resume
+# --------------------------------------------------------------------------------- determinism, resume
 
 def test_the_seed_decides_everything(networks, sketches):
     first, _ = play(networks, sketches, QUICK, 4)
@@ -300,7 +300,8 @@ def test_resume_is_exact(networks, sketches, tmp_path, stop_after, kind):
     changes = {"samples": {}, "data set": {}, "function, average, weight": dict(g_ema_kimg=0.01, l_weight=0.1),
                "w_shift, scratch": dict(optim_param="w_shift", d_sketch_pretrained=False)}[kind]
     data = torch.rand(7, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    images = {"data set": data, "function, average, weight": lambda n, g: torch.rand(n, 3, 8, 8, generator=g) * 2 - 1}.get(kind)
+    drawn = lambda n, generator: torch.rand(n, 3, 8, 8, generator=generator) * 2 - 1
+    images = {"data set": data, "function, average, weight": drawn}.get(kind)
     config, file = dataclasses.replace(QUICK, **changes), tmp_path / "training.pt"
 
     whole, run = play(networks, sketches, config, 7, images=images)
@@ -335,7 +336,7 @@ def test_resume_with_a_warm_start_is_exact(networks, sketches, tmp_path):
 
 
 def test_sketches_drawn_during_the_warm_start_begin_it_anew_when_drawing_has_paused(networks, sketches, monkeypatch):
-    monkeypatch.setattr(run_module, "STILL", 0.3)
+    monkeypatch.setattr(run_module, "STILL", math.inf)
     config, controls = dataclasses.replace(QUICK, warm_start=True, warm=TINY_WARM, iterations=2), Controls()
     more = torch.cat([sketches, sketches[:1].flip(3)])
     direct = [step for step in customize(*networks, more, config=config)]
@@ -344,11 +345,10 @@ def test_sketches_drawn_during_the_warm_start_begin_it_anew_when_drawing_has_pau
         if "predictor" in step.losses:  # in the middle of it
             controls.sketches = more
             break
-    anew = list(steps)
-    waited = [step for step in anew if "pause in drawing" in step.message]
-    anew = anew[len(waited):]
-    # then the very next is of the new search
-    assert waited and anew[0].message == direct[0].message == "ranking samples"
+    assert "pause in drawing" in next(steps).message and "pause in drawing" in next(steps).message
+    monkeypatch.setattr(run_module, "STILL", 0.0)
+    anew = list(steps)  # the very next is of the new search
+    assert anew[0].message == direct[0].message == "ranking samples"
     assert [step.losses for step in anew] == [step.losses for step in direct]
 
 
@@ -397,7 +397,7 @@ def test_the_recipe_of_a_warm_start_binds_only_runs_that_had_one(networks, sketc
         play(networks, sketches, dataclasses.replace(QUICK, warm=other, warm_start=True), 2, resume=file)
 
 
-# ------------------------------------------------------------------------------------------------------------- controls
+# -------------------------------------------------------------------------------------------- controls
 
 def test_changes_are_logged_and_survive_a_resume(networks, sketches, tmp_path):
     def steer(controls, iteration):
@@ -442,6 +442,17 @@ def test_wrong_values_are_refused_where_they_are_set(wrong):
     assert controls.read() == {"l_image": 0.5}
 
 
+def test_unknown_names_and_nonsense_are_refused_where_they_are_set():
+    controls = Controls()
+    with pytest.raises(AttributeError, match="no 'l_imge'. Set any of: sketches, l_image"):
+        controls.l_imge = 5
+    for name, value in (("pause", "no"), ("stop", 1), ("l_image", "0.7"), ("l_image", True), ("augment", 3),
+                        ("sketches", 5)):
+        with pytest.raises(ValueError):
+            setattr(controls, name, value)
+    assert controls.read() == {} and controls.pause is False and controls.stop is False
+
+
 def test_sketches_are_copied_when_set():
     mine = -torch.ones(1, 1, 8, 8)
     controls = Controls(sketches=mine)
@@ -471,7 +482,7 @@ def test_pause_and_stop_from_another_thread(networks, sketches, tmp_path):
     assert checkpoints.load_training(file)["state"]["iteration"] == len(done)
 
 
-# ------------------------------------------------------------------------------------------------------------- bad input
+# ------------------------------------------------------------------------------------------- bad input
 
 @pytest.mark.parametrize("given, words", [
     (None, "no sketches"),
@@ -509,7 +520,10 @@ def test_networks_that_do_not_fit_are_named(networks, sketches):
         customize(G, D, F, sketches, config=CustomizeConfig(f_halvings=2))
 
 
-@pytest.mark.parametrize("wrong", [dict(optim_param="layers"), dict(batch=0), dict(lr=0), dict(l_image=-1), dict(augment="x"),
+@pytest.mark.parametrize("wrong", [dict(optim_param="layers"), dict(batch=0), dict(lr=0), dict(l_image=-1),
+                                   dict(augment="x"),
+                                   dict(mixing=5), dict(seed="a"), dict(checkpoint_every=0.5), dict(betas=(0.0, 1.0)),
+                                   dict(warm=None), dict(device="gpu"), dict(samples=True), dict(lr=math.inf),
                                    dict(warm_start=True, optim_param="w_shift"),
                                    dict(warm_start=True, optim_param="affine")])
 def test_wrong_configs_are_refused(wrong):

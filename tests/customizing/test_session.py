@@ -1,4 +1,6 @@
 """Training in the background, without widgets: it can fail, be found again, and goes on from where it was."""
+import signal
+import threading
 import time
 
 import pytest
@@ -217,7 +219,8 @@ def test_ready_made_sketches_do_too():
 @pytest.fixture
 def second_is_best(monkeypatch):
     """Of all looks, the one after two iterations finds the samples nearest to the sketches."""
-    monkeypatch.setattr(Watch, "measure", lambda watch, iteration, G, D: Look(iteration, 1.0 if iteration == 2 else 2.0, 1.0))
+    look = lambda watch, iteration, G, D: Look(iteration, 1.0 if iteration == 2 else 2.0, 1.0)
+    monkeypatch.setattr(Watch, "measure", look)
 
 
 def remember(one):
@@ -251,3 +254,74 @@ def test_the_rule_chooses_when_the_minutes_are_over_and_not_on_stop_nor_against_
     mine.on_step = lambda step: mine.history.choose(mine.history.snapshots[0]) if step.iteration == 4 else None
     finish(mine)
     assert not mine.verdict and mine.history.chosen is mine.history.snapshots[0]
+
+
+def stop_at(iteration):
+    """Ctrl-C after a step."""
+    def on_step(step):
+        if step.phase == "train" and step.iteration == iteration:
+            signal.raise_signal(signal.SIGINT)
+    return on_step
+
+
+def test_a_failure_after_stop_and_start_never_goes_back_before_the_stop(tmp_path):
+    path, calls = tmp_path / "training.pt", []
+
+    def images(n, generator):
+        calls.append(n)
+        if len(calls) == 10:
+            raise RuntimeError("a picture vanished")
+        return torch.zeros(n, 3, 8, 8)
+
+    one = Session(*networks(), sketches(), images=images, config=quick(50), checkpoint=path)
+    one.on_step = lambda step: setattr(one.controls, "stop", step.iteration == 6)
+    one.start(here=True)
+    at = lambda: checkpoints.load_training(path)["state"]["iteration"]
+    assert at() == one.iteration == 7
+    one.on_step = None
+    one.start(here=True)
+    assert "vanished" in one.error and at() == 9 and one.iteration == 9 and one.history.snapshots[-1].iteration == 9
+
+
+def test_ctrl_c_in_the_cell_ends_training_like_stop(tmp_path):
+    path = tmp_path / "training.pt"
+    one = Session(*networks(), sketches(), config=quick(50, checkpoint_every=100), checkpoint=path)
+    for reached in (4, 8):
+        one.on_step = stop_at(reached - 1)
+        one.start(here=True)
+        assert not one.running and one.error is None and one.iteration == reached
+        assert checkpoints.load_training(path)["state"]["iteration"] == reached
+    assert one.result is not None
+
+
+def test_one_training_at_a_time_when_it_is_in_a_cell_too():
+    first, second = (Session(*networks(), sketches(), config=quick(100_000)) for _ in range(2))
+    cell = threading.Thread(target=lambda: first.start(here=True))
+    cell.start()
+    wait_for(lambda: first.iteration >= 1)
+    second.start()
+    assert not first.running and second.running
+    second.stop()
+    cell.join()
+    words = []
+
+    def on_step(step):
+        try:
+            second.start()
+        except RuntimeError as error:
+            words.append(str(error))
+        first.controls.stop = True
+
+    first.on_step = on_step
+    first.start(here=True)
+    assert words and "another training runs in this very call" in words[0] and not second.running
+
+
+def test_without_a_step_there_is_no_result():
+    one = Session(*networks(), sketches(), config=quick(3))
+    one.controls.pause = True
+    one.start()
+    one.stop()
+    assert not len(one.history)
+    with pytest.raises(RuntimeError, match="no result yet"):
+        one.result

@@ -37,8 +37,9 @@ def test_what_is_kept(looks, chosen):
 
 def test_a_gate_on_overfitting_is_there_for_whoever_wants_it():
     looks = trace(5, 3, 2, 1, overfit=[0, 0.1, 0.5, 0.9])
-    assert choose(looks, dataclasses.replace(RULE, overfit=0.6)) == 2 and choose(looks, dataclasses.replace(RULE, overfit=0.9)) == 3
-    assert choose(trace(3, 2), dataclasses.replace(RULE, overfit=0.6)) == 1, "no sketches were kept back: nothing to ask"
+    strict, mild = (dataclasses.replace(RULE, overfit=most) for most in (0.6, 0.9))
+    assert choose(looks, strict) == 2 and choose(looks, mild) == 3
+    assert choose(trace(3, 2), strict) == 1, "no sketches were kept back: nothing to ask"
 
 
 def test_the_choice_never_moves_back():
@@ -184,7 +185,8 @@ def play(networks, sketches, config, iterations, **options):
               options.get("controls") or Controls(), options.get("resume"), options.get("checkpoint"))
     steps = []
     for step in run.steps():
-        steps.append((step, {name: dict(step.G.named_parameters())[name].detach().clone() for name in run.state.params_G}))
+        parameters = dict(step.G.named_parameters())
+        steps.append((step, {name: parameters[name].detach().clone() for name in run.state.params_G}))
         if options.get("until") == step.iteration + 1:
             break
     return steps, run
@@ -314,7 +316,7 @@ def test_other_sketches_begin_the_trace_anew(networks, sketches, measured):
             controls.l_image = 0.1
             assert run.watch.trace[0].distance == 1.0
         if step.phase == "train" and step.iteration == 4:
-            assert [look.iteration for look in run.watch.trace] == [2, 4], "a weight that changes leaves the trace alone"
+            assert [look.iteration for look in run.watch.trace] == [2, 4], "weights leave the trace alone"
             controls.sketches = sketches[:2]
     assert looked == [2, 4, 6, 7] and step.iteration == 6 and [look.iteration for look in run.watch.trace] == [6]
     assert torch.equal(run.watch.sketches, sketches[:2])
