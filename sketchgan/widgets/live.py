@@ -127,8 +127,7 @@ class LiveTraining(w.VBox):
     @property
     def result(self):
         """A copy of the customised generator: see `Session.result`."""
-        result = self.session.result
-        self.slider.taken()
+        result, _ = self.session.result, self.slider.taken()
         return result
 
     def start(self):

@@ -207,7 +207,7 @@ def test_restart_and_run_all(open_notebook):
 
     notebook.restart()
     notebook.run_all()
-    status(notebook, 'then press Go on', seconds=400)
+    status(notebook, 'then press Done', seconds=400)
     page.wait_for_function('document.activeElement.tagName === "CANVAS"')
     assert notebook.in_sight('.jp-OutputArea canvas')
     notebook.screenshot('run-all-2-pad')
