@@ -7,6 +7,7 @@
 import contextlib
 import errno
 import glob
+import itertools
 import json
 import os
 import secrets
@@ -135,3 +136,19 @@ def _owner(path: Path) -> str:
         return f"{about['owner']}, process {about['pid']}{here} on {about['host']} since {about['since']}"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"
+
+
+def stamp(path) -> tuple | None:
+    """What tells one version of a file from the next; None if there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        status = Path(path).stat()
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def set_aside(path: Path | None) -> Path | None:
+    """Give what is there, if anything, the first free name of '*.before.pt', '*.before-2.pt', ...; returns it."""
+    if path is None or not path.exists():
+        return None
+    names = (path.with_name(f"{path.stem}.before{f'-{i}' if i > 1 else ''}{path.suffix}") for i in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    return path.replace(aside)

@@ -70,6 +70,12 @@ def read_square(data: bytes, resolution: int, crop: str = "centre") -> tuple[np.
     return np.asarray(square.transpose(turn) if turn is not None else square), size[::-1] if turn in _SWAPS else size
 
 
+def upright(image: Image.Image, photograph: Image.Image) -> Image.Image:
+    """`image`, made of `photograph`, turned as that photograph's EXIF says: telephones store photos lying on their side."""
+    turn = _turn(photograph)
+    return image if turn is None else image.transpose(turn)
+
+
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION))

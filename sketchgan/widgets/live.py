@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 import html
+import os
 import sys
 import threading
+from typing import Annotated, Literal
 
 import torch
+from torch import Tensor, nn
 
 from .. import plotting
-from ..customizing.session import Allowance
-from ..customizing.sessions import open_session
+from ..customizing import CustomizeConfig
+from ..customizing.session import open_session
 from ..drawing import SketchError, chamfer
+from ..files.checks import Limits, Positive, checked
+from ..files.progress import Allowance
 from .parts import BUSY, WIDE, answered, button, clock, folded, grid, row, somebody_is_there, w
 from .slider import ORIGINAL, HistorySlider, moment
 
@@ -41,10 +46,12 @@ class LiveTraining(w.VBox):
     already, in which little could be seen.
     """
 
-    def __init__(self, G, D, F, sketches=None, images=None, config=None, minutes=None, checkpoint=None, fresh=None,
-                 pad=None, judge=None, predicate=None, mode="auto", samples=8):
-        if mode not in ("auto", "thread", "cell"):
-            raise ValueError(f"mode={mode!r} is not known; choose 'auto', 'thread' or 'cell'")
+    @checked
+    def __init__(self, G: nn.Module, D: nn.Module, F: nn.Module, sketches: Tensor | None = None, images=None,
+                 config: CustomizeConfig | None = None, minutes: Positive | None = None,
+                 checkpoint: str | os.PathLike | None = None, fresh: bool | None = None, pad: w.Widget | None = None,
+                 judge=None, predicate: str | None = None, mode: Literal["auto", "thread", "cell"] = "auto",
+                 samples: Annotated[int, Limits(1, 64)] = 8):
         colab = sys.modules.get("google.colab")
         if colab:                                           # without this Colab shows no widget that is not its own
             from google.colab import output
@@ -138,8 +145,8 @@ class LiveTraining(w.VBox):
     def _start(self):
         """The button: a training whose minutes are over gets as many again."""
         session = self.session
-        if not session.running and session.minutes and session.done >= 1:
-            session.minutes += session.minutes_given
+        if not session.running and session.time_over:
+            session.minutes = session.training_seconds / 60 + session.minutes_given
         self.start()
 
     def start_over(self):
@@ -192,14 +199,12 @@ class LiveTraining(w.VBox):
         """Shows a step if that is due. A view that fails is said, and costs nobody the training."""
         if not (self._frames.due or self.controls.pause):
             return
-        try:
+        with self._viewing("The view failed, training goes on"):
             with self._frames.spend():
                 self._show_step(step)
             if self._curves.due:
                 with self._curves.spend():
                     self._show_curves()
-        except Exception as error:
-            self._complain("The view failed, training goes on", error)
 
     def _show_step(self, step):
         session = self.session
@@ -211,10 +216,15 @@ class LiveTraining(w.VBox):
         self._say("paused" if self.controls.pause else step.message if step.phase == "warm" else "")
 
     def _ended(self):
-        try:
+        with self._viewing("The view failed, the training is as it should be"):
             self._show_state()
+
+    @contextlib.contextmanager
+    def _viewing(self, what):
+        try:
+            yield
         except Exception as error:
-            self._complain("The view failed, the training is as it should be", error)
+            self._complain(what, error)
 
     # ---- the view
 
@@ -292,7 +302,7 @@ class LiveTraining(w.VBox):
         if session.running and session.phase == "train":
             speed = session.speed
             parts += [f"iteration {session.iteration}", f"{speed:.2g} it/s ({speed * session.config.batch:.2g} img/s)"]
-        if session.running and getattr(session, "left", None) is not None:
+        if session.running and 0 < (session.left or 0) < 1e6:           # unknown at first, and then without bounds
             parts.append(f"about {clock(session.left)} left")
         count, (_, distances) = len(session.sketches), session.history.measures.series("distance")
         if distances:

@@ -6,16 +6,20 @@ tested, without a browser.
 
 import asyncio
 import functools
+import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from torch import nn
 
 from ..drawing import Drawing, SketchError, rasterize, read_strokes, sketch_names, write_document
 from ..drawing.sketches import IMAGE_SUFFIXES
 from ..drawing.strokes import FRAME, PEN
 from ..files.atomic import write_atomically
+from ..files.checks import Limits, checked
 from .easel import Easel
 from .nearness import Nearness
 from .parts import (
@@ -50,6 +54,7 @@ BUTTONS = (("clear", "Clear", "Remove all strokes of this sketch"),
            ("left", "◀", "Move this sketch one place to the left", "move", -1),
            ("right", "▶", "Move this sketch one place to the right", "move", 1),
            ("delete", "Delete", "Remove this sketch"))
+Side = Annotated[int, Limits(8, 4096)]
 
 
 class SketchPad(w.VBox):
@@ -70,7 +75,11 @@ class SketchPad(w.VBox):
     the button "Use example drawings". keep: a file that always holds what is drawn, and brings it back to a new kernel.
     """
 
-    def __init__(self, start=None, size=272, width=PEN, F=None, resolution=None, G=None, examples=None, keep=None):
+    @checked
+    def __init__(self, start=None, size: Annotated[int, Limits(64, 2048)] = 272,
+                 width: Annotated[float, Limits(2, 48)] = PEN, F: nn.Module | None = None,
+                 resolution: Side | None = None, G: nn.Module | None = None, examples: str | None = None,
+                 keep: str | os.PathLike | None = None):
         self.drawing, self.F, self.examples = Drawing(), F, examples
         self.resolution = resolution or (64 if G is None else G.resolution)
         self.keep = Path(keep) if keep and somebody_is_there() else None        # other runs are the same each time
@@ -82,7 +91,8 @@ class SketchPad(w.VBox):
                  "pagedown": lambda: self.select(self.drawing.current + 1)}
         self.easel = Easel(self.drawing, size, width, self._do, keys, after=self.clear_button)
         self.canvas, self.tool, self.pen = self.easel.canvas, self.easel.tool, self.easel.pen
-        self.tracing = TracingPaper(self)
+        self.tracing = TracingPaper(self, self._show)
+        self.underlay, self.trace = self.tracing.lay, self.tracing.trace
         self.nearness = Nearness(G, F, self._refit) if G is not None and F is not None else None
         self._arrange(size)
         self._show()
@@ -109,7 +119,7 @@ class SketchPad(w.VBox):
                                {".json", ".svg", ".ndjson", *IMAGE_SUFFIXES}, self._take, self.status, multiple=True)
 
     def _arrange(self, size):
-        changes = row(self.undo_button, self.redo_button, self.clear_button)
+        changes = row(self.clear_button, self.undo_button, self.redo_button)
         pages = row(self.add_button, self.copy_button, self.mirror_button, self.delete_button, self.left_button,
                     self.right_button)
         if self.examples is None:
@@ -126,19 +136,19 @@ class SketchPad(w.VBox):
 
     # ---- what programs use
 
-    def strokes(self):
-        """The sketches that have strokes, each a tuple of strokes, fitted to where the GAN paints if that is on."""
+    @checked
+    def sketches(self, resolution: Side | None = None):
+        """[S, 1, R, R] of all sketches that have strokes, fitted if that is on; SketchError if none has.
+
+        resolution: the pad's own without it.
+        """
         with LOCK:
             drawn = self.drawing.drawn
-        return [self._fitted(strokes) for strokes in drawn]
-
-    def sketches(self, resolution=None):
-        """[S, 1, R, R] of all sketches that have strokes; SketchError if none has. resolution: else the pad's own."""
-        drawn = self.strokes()
         if not drawn:
             raise SketchError("the sketch pad is blank; draw at least one sketch, or load one: "
                               f"pad.load({sketch_names()[-1]!r})")
-        return torch.cat([rasterize(strokes, resolution or self.resolution, FRAME) for strokes in drawn])
+        side = resolution or self.resolution
+        return torch.cat([rasterize(self._fitted(strokes), side, FRAME) for strokes in drawn])
 
     async def ready(self):
         """The sketches, once somebody has drawn and pressed "Go on", or at once if there are some.
@@ -153,7 +163,7 @@ class SketchPad(w.VBox):
                 while not self._gone_on:
                     await asyncio.sleep(0.2)
             self.ready_button.layout.display = "none"
-        elif not self.drawing.drawn:
+        elif not self.drawing.drawn and self.examples is not None:
             self.load(self.examples)
         return self.sketches()
 
@@ -210,15 +220,6 @@ class SketchPad(w.VBox):
             path.write_bytes(data)
             self.load(path)
 
-    def underlay(self, image):
-        """Shows a picture faintly below the paper, to be traced; None takes it away. See `TracingPaper.lay`."""
-        self.tracing.lay(image)
-        self._show()
-
-    def trace(self):
-        """Adds F's contour of the picture below to the sketch in hand, as strokes to draw on and erase."""
-        self.tracing.trace()
-
     def on_change(self, listener):
         """Calls `listener(pad)` after each change of a sketch, on whatever thread the change comes."""
         self._listeners.append(listener)
@@ -245,15 +246,10 @@ class SketchPad(w.VBox):
             self.status.say(f"the sketches of last time cannot be read ({error}); the file is now {aside}")
 
     def _keep(self):
-        if self.keep is None:
-            return
-        try:
-            if self.drawing.drawn:
-                write_document(self.keep, [{"strokes": list(strokes)} for strokes in self.drawing.drawn], FRAME)
-            else:
-                self.keep.unlink(missing_ok=True)
-        except OSError as error:                            # a full disk is no reason to stop drawing
-            self.status.say(f"what you draw is not kept: {error}")
+        if self.drawing.drawn:
+            write_document(self.keep, [{"strokes": list(strokes)} for strokes in self.drawing.drawn], FRAME)
+        else:
+            self.keep.unlink(missing_ok=True)
 
     # ---- showing
 
@@ -272,8 +268,8 @@ class SketchPad(w.VBox):
             change()
             changed = self.drawing.sketches is not before
             self._show()
-            if changed:
-                self._keep()
+            if changed and self.keep is not None:
+                self.status.guard(self._keep)               # a full disk is no reason to stop drawing
         for listener in self._listeners if changed else ():
             listener(self)
 

@@ -28,8 +28,9 @@ WIDE = "calc(100% - 4px)"                                   # all of the width: 
 
 # A kernel answers no button while it runs a cell, which looks as if all were dead: JupyterLab's sign of a busy kernel
 # brings a line that says so, after two seconds. Several views show this one widget.
-_BUSY_TEXT = """<style>@keyframes sketchgan-late { to { visibility: visible } }
-.sketchgan-busy { display: none; visibility: hidden; animation: sketchgan-late 0s 2s forwards; color: #d98200 }
+_BUSY_TEXT = """<style>@keyframes sketchgan-late { to { max-height: 4em } }
+.sketchgan-busy { display: none; max-height: 0; overflow: hidden; color: #d98200;
+                  animation: sketchgan-late 0s 2s forwards }
 .jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="busy"]) .sketchgan-busy { display: block }</style>
 <div class="sketchgan-busy">A cell is running. Buttons and strokes are answered when it has ended.</div>"""
 BUSY = w.HTML(_BUSY_TEXT, layout=w.Layout(margin="0"))
@@ -140,20 +141,15 @@ def uploader(name, tooltip, accept, take, said, multiple=False):
     made.add_class(f"sketchgan-{name.lower()}")             # see COUNTLESS
 
     def taken(_):
-        for file in uploaded(made):
-            said.guard(take, *file)
-        if made.value:
-            made.value = type(made.value)()                 # so that the same file can come again
+        value = made.value                                  # of ipywidgets 7, which Colab has, a dict; of 8 a tuple
+        files = value.items() if isinstance(value, dict) else [(file["name"], file) for file in value]
+        for name, file in files:
+            said.guard(take, name, bytes(file["content"]))
+        if value:
+            made.value = type(value)()                      # so that the same file can come again
 
     made.observe(taken, "value")
     return made
-
-
-def uploaded(upload):
-    """[(name, bytes)] of what a FileUpload holds: ipywidgets 7, which Colab has, keeps a dict, 8 a tuple."""
-    if isinstance(upload.value, dict):
-        return [(name, bytes(file["content"])) for name, file in upload.value.items()]
-    return [(file["name"], bytes(file["content"])) for file in upload.value]
 
 
 def button(name, tooltip, action, width="auto", style=""):

@@ -18,12 +18,12 @@ from .parts import LOCK, Picture, button, row, sketch_png, uploader, w
 class TracingPaper(w.VBox):
     """What a pad has for tracing: a photo laid below its paper, F's contour of it, and how far the sketch is from that.
 
-    pad: a SketchPad with its easel. picture: the PIL image below the paper, or None. contour: F's sketch of it,
-    [1, 1, R, R], or None where there is no picture or no F.
+    pad: a SketchPad with its easel. changed: called when another picture lies there. picture: the PIL image below the
+    paper, or None. contour: F's sketch of it, [1, 1, R, R], or None where there is no picture or no F.
     """
 
-    def __init__(self, pad):
-        self.pad, self.picture, self.contour = pad, None, None
+    def __init__(self, pad, changed):
+        self.pad, self._changed, self.picture, self.contour = pad, lambda: None, None, None
         self.photo = uploader("Photo", "Lay a photo below the paper, to trace it", IMAGE_SUFFIXES, self._take,
                               pad.status)
         self.button = button("Trace", "Draw F's contour of the picture below as strokes",
@@ -32,6 +32,7 @@ class TracingPaper(w.VBox):
         self.compared = row(w.VBox([w.HTML("What training sees"), self.drawn]), w.VBox([self.caption, self.sketched]))
         super().__init__([row(self.photo, pad.easel.strength, self.button), self.compared])
         self.lay(None)
+        self._changed = changed
 
     def lay(self, image):
         """Shows a picture faintly below the paper; None takes it away.
@@ -49,6 +50,7 @@ class TracingPaper(w.VBox):
             self.picture, self.contour, self.button.disabled = picture, contour, contour is None
             self.compared.layout.display = "none" if contour is None else None
             self.pad.easel.lay_below(picture)
+        self._changed()
 
     def trace(self):
         """Adds F's contour of the picture below to the sketch in hand of the pad."""
@@ -72,7 +74,7 @@ class TracingPaper(w.VBox):
             self.caption.value = f"What F draws{away}"
 
     def _take(self, name, data):
-        self.pad.underlay(_read_picture(data, name))
+        self.lay(_read_picture(data, name))
 
 
 def square_picture(x):

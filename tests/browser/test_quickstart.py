@@ -51,7 +51,7 @@ def draw_the_first_two(notebook):
         notebook.wait_until(f'sum(map(len, pad.drawing.sketches)) == {count}', seconds=60)
     x, y = map(float, notebook.python('print(*pad.drawing.strokes[0]["points"][0])').split())
     assert abs(x / 256 - BACK[0][0]) < 0.03 and abs(y / 256 - BACK[0][1]) < 0.03, 'the stroke is not where it was drawn'
-    expected = int(notebook.python('from sketchgan.drawing.sketches import rasterize\n'
+    expected = int(notebook.python('from sketchgan.drawing import rasterize\n'
                                    'print(int((rasterize(pad.drawing.strokes, pad.canvas.width, 256) < 0).sum()))'))
     ink = notebook.page.locator('.jp-OutputArea canvas').first.evaluate(INK)
     assert abs(ink - expected) < 0.1 * expected, f'{ink} dark pixels on the canvas, {expected} were drawn'

@@ -13,7 +13,8 @@ from PIL import Image
 
 pytest.importorskip("ipycanvas")
 
-from sketchgan.customizing import WarmStart, sessions
+from sketchgan.customizing import WarmStart
+from sketchgan.customizing import session as sessions
 from sketchgan.customizing.run import CustomizeConfig
 from sketchgan.drawing import chamfer, load_sketches, sketch_of
 from sketchgan.nets.photosketch import PhotoSketch
@@ -182,7 +183,7 @@ def test_cell_mode_trains_in_the_cell_and_stops_at_an_interrupt(monkeypatch):
     live.start()                                                         # the interrupt button is its Stop
     assert 3 <= live.iteration < 100 and "stopped" in live.status.value and live.result is not None
     assert signal.getsignal(signal.SIGINT) is before
-    with pytest.raises(ValueError, match="'thread' or 'cell'"):
+    with pytest.raises(ValueError, match="'thread', 'cell'"):
         LiveTraining(*networks(), sketches(), mode="process")
 
 
@@ -500,3 +501,11 @@ def test_a_pause_is_said_even_if_it_comes_while_something_is_measured(monkeypatc
     held = live.iteration
     live.stop()
     assert live.iteration == held
+
+
+@pytest.mark.parametrize("wrong", [{"D": None}, {"F": 3}, {"minutes": "a"}, {"minutes": float("nan")}, {"samples": -1},
+                                   {"samples": torch.zeros(3)}, {"config": 3}, {"mode": 7}, {"fresh": "no"}])
+def test_wrong_arguments_are_named(wrong):
+    arguments = dict(zip("GDF", networks(), strict=True)) | {"sketches": sketches()} | wrong
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} of .* is "):
+        LiveTraining(**arguments)

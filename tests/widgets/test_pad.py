@@ -411,3 +411,10 @@ def test_messages_are_text_whatever_they_hold():
     pad = SketchPad()
     pad.status.say("<script>x</script>")
     assert "<script>" not in pad.status.value and "&lt;script&gt;" in pad.status.value
+
+
+@pytest.mark.parametrize("wrong", [{"size": -1}, {"size": "a"}, {"width": float("nan")}, {"resolution": 10**39},
+                                   {"resolution": torch.zeros(3)}, {"F": 3}, {"G": "horse64"}, {"keep": 7}])
+def test_wrong_arguments_are_named(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} of .* is "):
+        SketchPad(**wrong)
