@@ -3,6 +3,7 @@
 Nothing is judged or changed here but for size: large pictures are averaged down as they are opened.
 """
 
+import math
 import os
 import warnings
 from pathlib import Path
@@ -29,7 +30,7 @@ from .strokes import (
 from .svg import read_svg
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-LARGEST = 2048      # px: larger pictures are averaged down to about this when they are opened
+LARGEST = 2048      # px: larger pictures are averaged down below this when they are opened
 
 
 class Strokes(NamedTuple):
@@ -146,8 +147,8 @@ def _picture(path):
 
 
 def _smaller(image):
-    """The image averaged down by a whole number, if it is much larger than LARGEST."""
-    factor = max(image.size) // LARGEST
+    """The image averaged down by a whole number, if it is larger than LARGEST."""
+    factor = math.ceil(max(image.size) / LARGEST)
     if factor < 2:
         image.load()
         return image

@@ -15,7 +15,7 @@ from PIL import Image
 
 from .chamfer import chamfer, distance_transform, nearest, sketch_of  # noqa: F401  (one import for all of sketches)
 from .opening import IMAGE_SUFFIXES, Page, Strokes, as_given, items_of, open_drawing  # noqa: F401
-from .pages import WORKING, Lines, even_light
+from .pages import WORKING, alone, cut_out_sheet, even_light
 from .placing import BOX, USUAL, UsualBox, bounds, ink_bounds
 from .placing import fit as fit_strokes
 from .strokes import (  # noqa: F401
@@ -30,7 +30,7 @@ from .strokes import (  # noqa: F401
     within,
     write_document,
 )
-from .tracing import trace
+from .tracing import Lines, trace
 
 PENS = (3.2, 7.6)                           # widths in 1/256 of the frame that are left as drawn: 0.8 to 1.9 px at 64 px
 
@@ -87,6 +87,20 @@ def load_sketches(source, resolution=64, which=None, **options):
     return torch.cat([normalize_sketch(item, resolution, **options) for item in items])
 
 
+def inspect_page(x):
+    """What `normalize_sketch` sees of a picture, for the eyes: the sheet, upright, in grey, and in red what it leaves out."""
+    page = open_drawing(x)
+    if not isinstance(page, Page):
+        return as_given(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pixels = cut_out_sheet(page.pixels, page.name) if page.kind == "picture" else page.pixels
+        grey = even_light(_at_most(_paper_is_light(pixels, page.name, "auto"), WORKING)).min(2)
+        kept = alone(grey, page.name) if page.kind == "picture" else grey
+    shown = np.stack([np.where(kept - grey > 0.05, 1, grey), grey, grey], 2)
+    return Image.fromarray((shown.clip(0, 1) * 255).astype(np.uint8))
+
+
 def read_strokes(source):
     """Every drawing of `source` as a tuple of strokes in units of 1/256 of the frame, to be drawn on.
 
@@ -97,12 +111,13 @@ def read_strokes(source):
 
 
 def _strokes_of(x):
-    item = open_drawing(x)
+    item, wish = open_drawing(x), _wish("auto", True, "auto", "auto", None)
     if isinstance(item, Strokes) and item.size is not None:
+        item = _framed(item, wish)                                         # refuses what is no drawing
         scale = FRAME / item.size
-        return tuple({"width": stroke["width"] * scale, "points": (stroke_points(stroke) * scale).tolist()}
+        return tuple({"width": float(stroke["width"]) * scale, "points": (stroke_points(stroke) * scale).tolist()}
                      for stroke in item.strokes)
-    drawn = _in_its_place(item, _wish("auto", True, "auto", "auto", None), FRAME // 4)
+    drawn = _in_its_place(item, wish, FRAME // 4)
     if isinstance(drawn, Strokes):
         return tuple(drawn.strokes)
     return trace(_pixels(drawn, min(FRAME, drawn.pixels.shape[0])))
@@ -199,6 +214,9 @@ def _unframed(item, wish):
 def _read(page, wish, resolution):
     """The drawing on a page: its own pixels if they are good as they are, or its lines as strokes."""
     ours, pen, box = page.kind == "sketch", wish.pen, wish.box
+    strange = page.kind == "picture" and not (pen is None and box is None)
+    if strange:
+        page = page._replace(pixels=cut_out_sheet(page.pixels, page.name))
     page = page._replace(pixels=_paper_is_light(page.pixels, page.name, wish.invert))
     if wish.pad or ours:
         page = page._replace(pixels=_square(page.pixels))
@@ -209,6 +227,8 @@ def _read(page, wish, resolution):
     if pen is not None:
         page = page._replace(pixels=even_light(_at_most(page.pixels, max(WORKING, 4 * resolution))))
     grey = page.pixels.min(2)                                              # a line of any colour is dark in some channel
+    if strange and pen is not None:
+        grey = alone(grey, page.name)
     lines, usual, (height, width) = Lines(grey, page.name), wish.usual or USUAL, grey.shape
     if isinstance(box, str) and box == "auto":
         keep = height == width and usual.holds(lines.place)
