@@ -2,6 +2,7 @@
 #
 #   make quickstart    set up, customise a GAN with drawn sketches, say where the result is
 #   make test          set up, run all tests: units, browser, notebooks
+#   make lint          lines of at most 120 columns, import order, unused names (ruff)
 #   make test-compat   the browser test in Jupyter Notebook 7 with a kernel of the series 6, in an environment of its own
 #   make lab           open JupyterLab on the first notebook
 #   make weights       train what ships in data/weights again (hours on two cores, see data/README.md); weights-hands: the hands
@@ -25,7 +26,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 
 .PHONY: help install install-core quickstart test lint test-units test-browser test-notebooks test-compat lab weights weights-hands bench notebooks clean clean-all
 help:
-	@sed -n '3,10s/^#   //p' Makefile
+	@sed -n '3,11s/^#   //p' Makefile
 
 # --- Set-up: interpreter, torch, the rest. Each step leaves a stamp, so that a second call takes no time. -------------
 

@@ -33,6 +33,7 @@ from .step import FORMAT, CustomizeConfig, NonFiniteLoss, Step, check_contents, 
 from .stopping import Watch, choose, verdict
 from .warmstart import warm_start
 
+KEEP = 60.0       # seconds after which there is another good state, however few the iterations
 STILL = 4.0       # seconds without another wish after which somebody has done drawing
 STEP_COST = 10.0  # of a step, for each image of its batch, in the units of WarmStart.costs: as measured
 
@@ -101,7 +102,7 @@ class Run:
                 self.restore(contents)
         view = seeded(config.seed, "shown samples")
         self.z_shown = torch.randn(config.samples, G.z_dim, generator=view).to(config.device)
-        self.good = copy.deepcopy(self.contents())
+        self.good, self.kept_at = copy.deepcopy(self.contents()), time.perf_counter()
 
     def steps(self) -> Iterator[Step]:
         """The loop: warm start if there is one to do, then training, with checkpoints on the way.  However it is left
@@ -223,7 +224,7 @@ class Run:
         if self.watch and state.iteration % self.watch.rule.every == 0:
             self.require_finite()
             self.watch.look(state.iteration, state.G_shown)
-        if state.iteration % config.checkpoint_every == 0:
+        if state.iteration % config.checkpoint_every == 0 or time.perf_counter() - self.kept_at >= KEEP:
             self.keep()
         return Step("train", done, losses, 0, self.shown(state.G_shown) if due else None, state.G_shown)
 
@@ -299,7 +300,7 @@ class Run:
         """Make the present state the last good one, in memory and in the file: neither is ever older than the other.
         If a weight has gone bad, the last good state takes the present one's place instead."""
         self.require_finite()
-        self.good = copy.deepcopy(self.contents())
+        self.good, self.kept_at = copy.deepcopy(self.contents()), time.perf_counter()
         self.write()
 
     def require_finite(self) -> None:

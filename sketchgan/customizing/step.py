@@ -63,7 +63,7 @@ class CustomizeConfig:
     threads: Count | None = None     # of torch on the CPU; None leaves them; results are exact only for the same
     sample_every: Whole = 100        # iterations between records with samples; 0: never
     samples: Count = 16              # how many, of fixed z and noise
-    checkpoint_every: Count = 250    # iterations between good states (in memory, and in the file if one is named)
+    checkpoint_every: Count = 250    # iterations between good states (in memory, and in the file), or a minute
 
     def __post_init__(self):
         check_fields(self)

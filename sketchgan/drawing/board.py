@@ -1,4 +1,5 @@
-"""Several sketches under one hand: what a sketch pad does to them, and the way back from all of it. Knows no widgets."""
+"""Several sketches under one hand: what a sketch pad does to them, and the way back from all of it. Knows no
+widgets."""
 
 import numpy as np
 
@@ -12,7 +13,8 @@ def mirror(strokes):
 
 
 def erase(strokes, path, width):
-    """What an eraser of `width` leaves of a sketch when it is drawn along `path` ([P, 2]); strokes are cut where it passes.
+    """What an eraser of `width` leaves of a sketch when it is drawn along `path` ([P, 2]); strokes are cut where it
+    passes.
 
     A line goes where the eraser touches any of its width, so that no round end reaches back into what was rubbed out.
     """
@@ -74,7 +76,8 @@ class Drawing:
     def replace(self, strokes):
         """Gives the sketch in hand other strokes; the same ones are no change."""
         if strokes != self.strokes:
-            self.change((*self.sketches[:self.current], tuple(strokes), *self.sketches[self.current + 1:]), self.current)
+            self.change((*self.sketches[:self.current], tuple(strokes), *self.sketches[self.current + 1:]),
+                        self.current)
 
     def draw(self, *strokes):
         """Adds strokes to the sketch in hand."""

@@ -108,7 +108,8 @@ def nearest(sketch, images, F=None, k=16, truncate=None, batch=64):
 @torch.no_grad()
 def sketch_of(images, F, batch=64):
     """F's sketches [M, 1, R, R] of images [M, 3, R, R] with running statistics; leaves F's mode as it was."""
-    before = getattr(F, "batch_stats", None)                                              # None: a network without batch norm
+    # None: a network without batch norm
+    before = getattr(F, "batch_stats", None)
     if before is not None:
         F.batch_stats = False
     try:

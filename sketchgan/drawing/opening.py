@@ -3,6 +3,7 @@
 Nothing is judged or changed here but for size: large pictures are averaged down as they are opened.
 """
 
+import math
 import os
 import warnings
 from pathlib import Path
@@ -29,7 +30,7 @@ from .strokes import (
 from .svg import read_svg
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-LARGEST = 2048      # px: larger pictures are averaged down to about this when they are opened
+LARGEST = 2048      # px: larger pictures are averaged down below this when they are opened
 
 
 class Strokes(NamedTuple):
@@ -43,8 +44,8 @@ class Strokes(NamedTuple):
 class Page(NamedTuple):
     """Pixels [H, W, C] in [0, 1], and a name for messages.
 
-    kind: 'sketch' is ours, in [-1, 1] before; 'drawn' came from a program, with nothing on it but the drawing; 'picture' may be
-    anything, a photograph of a sheet of paper as well.
+    kind: 'sketch' is ours, in [-1, 1] before; 'drawn' came from a program, with nothing on it but the drawing;
+    'picture' may be anything, a photograph of a sheet of paper as well.
     """
 
     pixels: np.ndarray
@@ -84,15 +85,17 @@ def open_drawing(x):
 
 def _only(items, name):
     if len(items) != 1:
-        raise SketchError(f"{name} holds {len(items)} sketches, wanted one; use load_sketches for all of them, or for some: "
+        raise SketchError(f"{name} holds {len(items)} sketches, wanted one; use load_sketches for all of them, or "
+                          f"for some: "
                           "which=[0]")
     return Strokes(items[0]["strokes"], items[0]["size"], name)
 
 
-# ------------------------------------------------------------------------------------------------------ files and folders
+# ---------------------------------------------------------------------------------------------------- files and folders
 
 def items_of(source, which=None):
-    """What a path, or a name of `sketch_names()`, stands for: {"strokes", "size"} for each drawing, or paths of pictures.
+    """What a path, or a name of `sketch_names()`, stands for: {"strokes", "size"} for each drawing, or paths of
+    pictures.
 
     Of a folder, what is left out is named in a warning. which: for .ndjson, as for `read_quickdraw`.
     """
@@ -146,8 +149,8 @@ def _picture(path):
 
 
 def _smaller(image):
-    """The image averaged down by a whole number, if it is much larger than LARGEST."""
-    factor = max(image.size) // LARGEST
+    """The image averaged down by a whole number, if it is larger than LARGEST."""
+    factor = math.ceil(max(image.size) / LARGEST)
     if factor < 2:
         image.load()
         return image
@@ -160,12 +163,13 @@ def _smaller(image):
     return image.reduce(factor)
 
 
-# ------------------------------------------------------------------------------------------------------------- pixels
+# --------------------------------------------------------------------------------------------------------------- pixels
 
 def _integers(x):
     """[H, W] of whole numbers or booleans, or [H, W, 3|4] of bytes."""
     if x.dtype not in (np.uint8, np.uint16, np.bool_):
-        raise SketchError(f"an array of {x.dtype} has no known range; give uint8 (0 ink to 255 paper) or float in [-1, 1]")
+        raise SketchError(f"an array of {x.dtype} has no known range; give uint8 (0 ink to 255 paper) or float in "
+                          f"[-1, 1]")
     if x.ndim in (3, 4) and x.shape[:-2] in ((1,), (1, 1)):                # [1, H, W], [1, 1, H, W]
         x = x.reshape(x.shape[-2:])
     if x.ndim == 3 and x.shape[-1] == 1:
@@ -182,7 +186,8 @@ def _floats(x):
         x = x.reshape(x.shape[-2:])
     if x.ndim != 2 or not x.size:
         raise SketchError(f"floats of shape {x.shape} are not one sketch; wanted [H, W], [1, H, W] or [1, 1, H, W]; "
-                          "turn a photograph into a sketch with F(image) first, and give several drawings to load_sketches")
+                          "turn a photograph into a sketch with F(image) first, and give several drawings to "
+                          "load_sketches")
     if not np.isfinite(x).all():
         raise SketchError(f"the sketch has {int((~np.isfinite(x)).sum())} values that are NaN or infinite; "
                           "wanted numbers in [-1, 1]; look at what computed it")
@@ -206,7 +211,8 @@ def _page(image, name):
         low, high = layer.getextrema()[3]
         if high == 0:
             raise SketchError(f"{name} is empty: all of it is transparent; draw something first, with a black pen")
-        on = [Image.alpha_composite(Image.new("RGBA", layer.size, paper), layer).convert("RGB") for paper in ("white", "black")]
+        on = [Image.alpha_composite(Image.new("RGBA", layer.size, paper), layer).convert("RGB")
+              for paper in ("white", "black")]
         on_white, on_black = (np.ptp(np.asarray(page.convert("L"), np.float32)) for page in on)
         image, kind = on[0] if on_white >= min(on_black, 64) else on[1], "picture" if low == 255 else "drawn"
     return Page(np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.float32) / 255, kind, name)

@@ -1,7 +1,8 @@
-"""Sketches as tensors: whatever holds a drawing becomes `[1, 1, R, R]`, paper +1 and ink -1, in one pen and in its place.
+"""Sketches as tensors: whatever holds a drawing becomes `[1, 1, R, R]`, paper +1 and ink -1, in one pen and in its
+place.
 
-That is the convention of PhotoSketch (Li et al. 2019), and the only form in which the library takes drawings. The way is open
-(opening.py), place (placing.py), pen (strokes.py, and pages.py for pages of pixels), pixels.
+That is the convention of PhotoSketch (Li et al. 2019), and the only form in which the library takes drawings. The way
+is open (opening.py), place (placing.py), pen (strokes.py, and pages.py for pages of pixels), pixels.
 """
 
 import math
@@ -15,7 +16,7 @@ from PIL import Image
 
 from .chamfer import chamfer, distance_transform, nearest, sketch_of  # noqa: F401  (one import for all of sketches)
 from .opening import IMAGE_SUFFIXES, Page, Strokes, as_given, items_of, open_drawing  # noqa: F401
-from .pages import WORKING, Lines, even_light
+from .pages import WORKING, alone, cut_out_sheet, even_light
 from .placing import BOX, USUAL, UsualBox, bounds, ink_bounds
 from .placing import fit as fit_strokes
 from .strokes import (  # noqa: F401
@@ -30,9 +31,10 @@ from .strokes import (  # noqa: F401
     within,
     write_document,
 )
-from .tracing import trace
+from .tracing import Lines, trace
 
-PENS = (3.2, 7.6)                           # widths in 1/256 of the frame that are left as drawn: 0.8 to 1.9 px at 64 px
+# widths in 1/256 of the frame that are left as drawn: 0.8 to 1.9 px at 64 px
+PENS = (3.2, 7.6)
 
 
 class _Wish(NamedTuple):
@@ -49,24 +51,27 @@ def normalize_sketch(x, resolution=64, invert="auto", pad=False, pen="auto", box
     """Makes one sketch `[1, 1, resolution, resolution]`, paper +1 and ink -1, of whatever holds a drawing.
 
     x: one of
-       - ours, which stay as drawn: strokes ({"strokes": [...], "size": 256}), the path of a drawing document (.json), or a
+       - ours, which stay as drawn: strokes ({"strokes": [...], "size": 256}), the path of a drawing document (.json),
+         or a
          float array or tensor [H, W], [1, H, W] or [1, 1, H, W] in [-1, 1];
        - from elsewhere, which are put right: the path of an image, of an .svg or of an .ndjson with one drawing, a PIL
          image, a uint8, uint16 or bool array or tensor [H, W], [H, W, 1|3|4] or [1, H, W] (0 = ink).
        Transparent pixels are paper, and so is whatever colour most of the page has.
     invert: 'auto' turns light lines on a dark ground round, with a warning; True does so without; False refuses them.
     pad: a page that is not square is filled up with paper, and is then a frame that the drawing may stay in.
-    pen: width of the lines in 1/256 of the frame. 'auto' draws pages from elsewhere again with the pen that F was trained
+    pen: width of the lines in 1/256 of the frame. 'auto' draws pages from elsewhere again with the pen that F was
+       trained
        with (5, which is 1.25 px at 64 px), unless they have about that pen already. Of filled shapes the outline is
        drawn, with a warning. None leaves every line as it is.
     box: (left, top, right, bottom) in shares of the frame, into which the drawing is scaled, with its proportions.
        'auto' leaves ours in place, and also a drawing on a square page that stands there as contours of pictures do
        (USUAL); others are put where these stand on average (BOX), with a warning if the page was square. None leaves
        any drawing where it is.
-    fit: the place where a GAN paints, as `usual_box(G, F)` finds it (True: where pictures in general have their subject). A
+    fit: the place where a GAN paints, as `usual_box(G, F)` finds it (True: where pictures in general have their
+       subject). A
        drawing of any kind that stands elsewhere is moved and scaled there, with a warning; it takes the place of `box`.
-    Raises SketchError for a drawing that is blank, all ink, too small, too thin for its pen, unreadable, a photograph, not
-    finite or out of range.
+    Raises SketchError for a drawing that is blank, all ink, too small, too thin for its pen, unreadable, a photograph,
+    not finite or out of range.
     """
     drawn = _in_its_place(open_drawing(x), _wish(invert, pad, pen, box, fit), _checked(resolution))
     if isinstance(drawn, Page):
@@ -77,8 +82,9 @@ def normalize_sketch(x, resolution=64, invert="auto", pad=False, pen="auto", box
 def load_sketches(source, resolution=64, which=None, **options):
     """Loads one or several drawings as `[S, 1, resolution, resolution]`.
 
-    source: a name of `sketch_names()`; the path of a drawing document, of a Quick, Draw! file (.ndjson), of an .svg or of an
-    image; a folder of images and .svg (in order of name); or a list of these and of anything `normalize_sketch` takes.
+    source: a name of `sketch_names()`; the path of a drawing document, of a Quick, Draw! file (.ndjson), of an .svg or
+    of an image; a folder of images and .svg (in order of name); or a list of these and of anything `normalize_sketch`
+    takes.
     which: index from 0, or several, of the drawings wanted; all without it (at most 1000).
     `options` go to normalize_sketch (invert, pad, pen, box, fit).
     Raises SketchError when there is nothing to load or a drawing cannot be used (its name is in the message).
@@ -87,22 +93,38 @@ def load_sketches(source, resolution=64, which=None, **options):
     return torch.cat([normalize_sketch(item, resolution, **options) for item in items])
 
 
+def inspect_page(x):
+    """What `normalize_sketch` sees of a picture, for the eyes: the sheet, upright, in grey, and in red what it leaves
+    out."""
+    page = open_drawing(x)
+    if not isinstance(page, Page):
+        return as_given(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pixels = cut_out_sheet(page.pixels, page.name) if page.kind == "picture" else page.pixels
+        grey = even_light(_at_most(_paper_is_light(pixels, page.name, "auto"), WORKING)).min(2)
+        kept = alone(grey, page.name) if page.kind == "picture" else grey
+    shown = np.stack([np.where(kept - grey > 0.05, 1, grey), grey, grey], 2)
+    return Image.fromarray((shown.clip(0, 1) * 255).astype(np.uint8))
+
+
 def read_strokes(source):
     """Every drawing of `source` as a tuple of strokes in units of 1/256 of the frame, to be drawn on.
 
-    source: as for `load_sketches`. Strokes keep their place and their width; pages are read as `normalize_sketch` reads them,
-    with its warnings. Raises SketchError for what is no drawing.
+    source: as for `load_sketches`. Strokes keep their place and their width; pages are read as `normalize_sketch` reads
+    them, with its warnings. Raises SketchError for what is no drawing.
     """
     return [_strokes_of(item) for item in _items(source)]
 
 
 def _strokes_of(x):
-    item = open_drawing(x)
+    item, wish = open_drawing(x), _wish("auto", True, "auto", "auto", None)
     if isinstance(item, Strokes) and item.size is not None:
+        item = _framed(item, wish)                                         # refuses what is no drawing
         scale = FRAME / item.size
-        return tuple({"width": stroke["width"] * scale, "points": (stroke_points(stroke) * scale).tolist()}
+        return tuple({"width": float(stroke["width"]) * scale, "points": (stroke_points(stroke) * scale).tolist()}
                      for stroke in item.strokes)
-    drawn = _in_its_place(item, _wish("auto", True, "auto", "auto", None), FRAME // 4)
+    drawn = _in_its_place(item, wish, FRAME // 4)
     if isinstance(drawn, Strokes):
         return tuple(drawn.strokes)
     return trace(_pixels(drawn, min(FRAME, drawn.pixels.shape[0])))
@@ -121,7 +143,8 @@ def _items(source, which=None, resolution=64):
             items = [item for given in source
                      for item in (items_of(given) if isinstance(given, (str, os.PathLike)) else [given])]
         except TypeError as error:
-            raise SketchError(f"a {type(source).__name__} holds no sketches; give a path, a name, a list of drawings or a "
+            raise SketchError(f"a {type(source).__name__} holds no sketches; give a path, a name, a list of drawings "
+                              f"or a "
                               "tensor [S, 1, R, R]") from error
     if which is not None:
         wanted = [which] if isinstance(which, int) else list(which)
@@ -135,11 +158,12 @@ def _items(source, which=None, resolution=64):
     return items
 
 
-# -------------------------------------------------------------------------------------------------------------- wishes
+# --------------------------------------------------------------------------------------------------------------- wishes
 
 def _checked(resolution):
     if isinstance(resolution, bool) or not isinstance(resolution, (int, np.integer)) or resolution < 1:
-        raise SketchError(f"resolution is {resolution!r}; wanted a whole number of pixels, the base's: 64, 128, 256 ...")
+        raise SketchError(f"resolution is {resolution!r}; wanted a whole number of pixels, the base's: 64, 128, 256 "
+                          f"...")
     within("resolution", resolution, "the sketch")
     return int(resolution)
 
@@ -147,12 +171,14 @@ def _checked(resolution):
 def _wish(invert, pad, pen, box, fit):
     if isinstance(invert, str) and invert != "auto" or not isinstance(invert, (str, bool, np.bool_)):
         raise SketchError(f"invert is {invert!r}; wanted True, False or 'auto'")
-    if pen not in ("auto", None) and (isinstance(pen, bool) or not isinstance(pen, (int, float)) or not 0 < pen <= FRAME):
+    if pen not in ("auto", None) and (isinstance(pen, bool) or not isinstance(pen, (int, float))
+                                      or not 0 < pen <= FRAME):
         raise SketchError(f"pen is {pen!r}; wanted a width in 1/256 of the frame, for instance {PEN:g}, 'auto' or None")
     usual = None
     if fit not in (None, False):
         if not isinstance(box, str) or box != "auto":
-            raise SketchError(f"fit and box={box!r} are both given; fit finds the place, so leave box out, or give box alone")
+            raise SketchError(f"fit and box={box!r} are both given; fit finds the place, so leave box out, or give "
+                              f"box alone")
         if fit is not True and not isinstance(fit, UsualBox):
             raise SketchError(f"fit is {fit!r}; wanted usual_box(G, F), True, or None for the place as drawn")
         usual = USUAL if fit is True else fit
@@ -163,7 +189,7 @@ def _say_moved(name):
     warnings.warn(f"{name}: moved and scaled to where pictures have their subject; box=None leaves it", stacklevel=5)
 
 
-# --------------------------------------------------------------------------------------------------------- place and pen
+# -------------------------------------------------------------------------------------------------------- place and pen
 
 def _in_its_place(item, wish, resolution):
     """Strokes, in a frame and with the pen wanted, or a Page whose pixels are good as they are."""
@@ -191,14 +217,19 @@ def _framed(item, wish):
 def _unframed(item, wish):
     """Strokes from elsewhere, which have no place of their own."""
     if wish.box is None:
-        raise SketchError(f"{item.name} has strokes and no frame, so they have no place to keep; leave box out, or give one: {BOX}")
+        raise SketchError(f"{item.name} has strokes and no frame, so they have no place to keep; leave box out, or "
+                          f"give one: {BOX}")
     box = (wish.usual or USUAL).box if wish.box == "auto" else wish.box
-    return Strokes(fit_strokes(item.strokes, box, FRAME, PEN if wish.pen in ("auto", None) else wish.pen), FRAME, item.name)
+    return Strokes(fit_strokes(item.strokes, box, FRAME, PEN if wish.pen in ("auto", None) else wish.pen), FRAME,
+                   item.name)
 
 
 def _read(page, wish, resolution):
     """The drawing on a page: its own pixels if they are good as they are, or its lines as strokes."""
     ours, pen, box = page.kind == "sketch", wish.pen, wish.box
+    strange = page.kind == "picture" and not (pen is None and box is None)
+    if strange:
+        page = page._replace(pixels=cut_out_sheet(page.pixels, page.name))
     page = page._replace(pixels=_paper_is_light(page.pixels, page.name, wish.invert))
     if wish.pad or ours:
         page = page._replace(pixels=_square(page.pixels))
@@ -208,7 +239,10 @@ def _read(page, wish, resolution):
             return page
     if pen is not None:
         page = page._replace(pixels=even_light(_at_most(page.pixels, max(WORKING, 4 * resolution))))
-    grey = page.pixels.min(2)                                              # a line of any colour is dark in some channel
+    # a line of any colour is dark in some channel
+    grey = page.pixels.min(2)
+    if strange and pen is not None:
+        grey = alone(grey, page.name)
     lines, usual, (height, width) = Lines(grey, page.name), wish.usual or USUAL, grey.shape
     if isinstance(box, str) and box == "auto":
         keep = height == width and usual.holds(lines.place)
@@ -220,7 +254,8 @@ def _read(page, wish, resolution):
     if lines.solid:
         warnings.warn(f"{page.name} has filled shapes: their outlines are drawn; pen=None leaves them", stacklevel=4)
     if box is None and height != width:
-        raise SketchError(f"{page.name} is {width} x {height} px, not square; leave box out, or pass pad=True to add paper at the "
+        raise SketchError(f"{page.name} is {width} x {height} px, not square; leave box out, or pass pad=True to add "
+                          f"paper at the "
                           "short sides")
     if box is None and pen == "auto" and lines.good(PENS) and height >= resolution:
         return page._replace(pixels=grey[..., None])
@@ -228,7 +263,7 @@ def _read(page, wish, resolution):
     return Strokes(strokes if box is None else fit_strokes(strokes, box, FRAME, strokes[0]["width"]), FRAME, page.name)
 
 
-# ---------------------------------------------------------------------------------------------------------------- pixels
+# --------------------------------------------------------------------------------------------------------------- pixels
 
 def _moved(grey, place, box):
     """The page with its ink, and every pixel of it, scaled and moved into a box; `place` as Lines.place."""
@@ -247,7 +282,8 @@ def _pixels(page, resolution):
     grey, name = page.pixels.min(2), page.name
     height, width = grey.shape
     if height != width:
-        raise SketchError(f"{name} is {width} x {height} px, not square; crop it round the subject, pass pad=True to add paper "
+        raise SketchError(f"{name} is {width} x {height} px, not square; crop it round the subject, pass pad=True to "
+                          f"add paper "
                           "at the short sides, or leave pen and box to 'auto'")
     if grey.min() > 0.95:
         raise SketchError(f"{name} is empty: it has no dark line; draw something first (SketchPad), with a black pen")
@@ -259,8 +295,10 @@ def _pixels(page, resolution):
         image = image.resize((resolution, resolution), Image.Resampling.BOX)
     sketch = torch.from_numpy(np.array(image, np.float32)) * 2 - 1
     if sketch.min() >= 0:
-        raise SketchError(f"the lines of {name} are so thin or so pale that nothing dark is left at {resolution} px; use a black "
-                          f"pen of about {math.ceil(1.25 * height / resolution)} px, or pass pen={PEN} to have it drawn again")
+        raise SketchError(f"the lines of {name} are so thin or so pale that nothing dark is left at {resolution} px; "
+                          f"use a black "
+                          f"pen of about {math.ceil(1.25 * height / resolution)} px, or pass pen={PEN} to have it "
+                          f"drawn again")
     return sketch.clamp(-1, 1)[None, None]
 
 
@@ -272,8 +310,10 @@ def _paper_is_light(page, name, invert):
     dark, low, high = float((grey < 0.5).mean()), float(grey.min()), float(grey.max())
     if high - low < 0.02:
         raise SketchError(f"{name} is all black: paper is white (+1) and ink black (-1); draw lines, not a filled frame"
-                          if high < 0.5 else f"{name} is empty: all of it has one colour; draw something first (SketchPad)")
-    # Grey paper in bad light may be dark, too: what counts is whether most of the page is at the dark end of what it has.
+                          if high < 0.5 else f"{name} is empty: all of it has one colour; draw something first "
+                                             f"(SketchPad)")
+    # Grey paper in bad light may be dark, too: what counts is whether most of the page is at the dark end of what it
+    # has.
     if np.median(grey) >= (low + high) / 2 or dark < 0.5:
         return page
     if invert != "auto":
@@ -299,4 +339,5 @@ def _square(page):
     top, left = (side - height) // 2, (side - width) // 2
     edges = ((top, side - height - top), (left, side - width - left), (0, 0))
     # Paper is what most of the page is, which may be grey.
-    return np.stack([np.pad(page[..., c], edges[:2], constant_values=np.median(page[..., c])) for c in range(page.shape[2])], 2)
+    return np.stack([np.pad(page[..., c], edges[:2], constant_values=np.median(page[..., c]))
+                     for c in range(page.shape[2])], 2)

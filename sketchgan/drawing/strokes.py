@@ -41,9 +41,11 @@ class Limit(NamedTuple):
 # All that a drawing may ask for. A small file can ask for any time and memory, so each is looked at before work begins.
 SMALLER = "simplify the drawing, or save it again from a SketchPad"
 LIMITS = {
-    "resolution": Limit(2048, "pixels a side", "ask for a lower resolution: 64 to 256 are trained here, 1024 is StyleGAN2's most"),
+    "resolution": Limit(2048, "pixels a side", "ask for a lower resolution: 64 to 256 are trained here, 1024 is "
+                                               "StyleGAN2's most"),
     "sketches": Limit(1000, "drawings at once", "say which: which=[0, 1, 2]"),
-    "pixels": Limit(1 << 26, "pixels of sketches at once", "say which, for instance which=[0, 1, 2], or ask for a lower resolution"),
+    "pixels": Limit(1 << 26, "pixels of sketches at once", "say which, for instance which=[0, 1, 2], or ask for a "
+                                                           "lower resolution"),
     "strokes": Limit(10_000, "strokes", SMALLER),
     "points": Limit(100_000, "points", SMALLER),
     "width": Limit(1, "frames as the width of a pen", "5/256 of the frame is usual: mend the file, or draw it again"),
@@ -54,7 +56,8 @@ LIMITS = {
     "svg seconds": Limit(2, "seconds to draw", "simplify it (Inkscape: Path > Simplify), or save it as PNG"),
     "svg memory": Limit(400 << 20, "bytes of memory to draw", "simplify it, or save it as PNG"),
     "file pixels": Limit(100_000_000, "pixels", "save it smaller: a drawing needs no more than a thousand a side"),
-    "open pixels": Limit(40_000_000, "pixels", "save it smaller, or as JPEG: a drawing needs no more than a thousand a side"),
+    "open pixels": Limit(40_000_000, "pixels", "save it smaller, or as JPEG: a drawing needs no more than a thousand a "
+                                               "side"),
 }
 
 
@@ -87,17 +90,17 @@ def _smooth_run(p, step, closed):
     p = np.concatenate([before[None], p, after[None]])
     knots = np.sqrt(np.linalg.norm(np.diff(p, axis=0), axis=1))      # centripetal: |chord| ** 0.5
     within("points", (knots**2).sum() / step, "a smooth stroke")
-    pieces = []
-    for i in range(1, len(p) - 2):
-        p0, p1, p2, p3 = p[i - 1:i + 3]
-        a, b, c = knots[i - 1:i + 2]
-        # Hermite tangents at p1 and p2 of the non-uniform curve, in units of the middle interval b.
-        m1 = b * ((p1 - p0) / a - (p2 - p0) / (a + b) + (p2 - p1) / b)
-        m2 = b * ((p2 - p1) / b - (p3 - p1) / (b + c) + (p3 - p2) / c)
-        t = np.linspace(0, 1, max(2, int(np.ceil(b * b / step)) + 1))[:-1, None]
-        pieces.append((2 * t**3 - 3 * t**2 + 1) * p1 + (t**3 - 2 * t**2 + t) * m1
-                      + (3 * t**2 - 2 * t**3) * p2 + (t**3 - t**2) * m2)
-    return np.concatenate([*pieces, p[-2:-1]])
+    p0, p1, p2, p3 = p[:-3], p[1:-2], p[2:-1], p[3:]
+    a, b, c = (knots[i:len(knots) - 2 + i, None] for i in range(3))
+    # Hermite tangents at p1 and p2 of the non-uniform curve, in units of the middle interval b.
+    m1 = b * ((p1 - p0) / a - (p2 - p0) / (a + b) + (p2 - p1) / b)
+    m2 = b * ((p2 - p1) / b - (p3 - p1) / (b + c) + (p3 - p2) / c)
+    count = np.maximum(1, np.ceil(b[:, 0]**2 / step).astype(int))     # of points from p1 on, p2 left out
+    i = np.repeat(np.arange(len(count)), count)
+    t = ((np.arange(len(i)) - (count.cumsum() - count)[i]) * (1 / count)[i])[:, None]
+    curve = ((2 * t**3 - 3 * t**2 + 1) * p1[i] + (t**3 - 2 * t**2 + t) * m1[i]
+             + (3 * t**2 - 2 * t**3) * p2[i] + (t**3 - t**2) * m2[i])
+    return np.concatenate([curve, p[-2:-1]])
 
 
 def stroke_points(stroke):
@@ -134,7 +137,8 @@ def rasterize(strokes, resolution=64, size=256):
     for stroke in strokes:
         within("width", float(stroke["width"]) / size, "a stroke")
     within("points", sum(map(len, lines)), "the drawing")
-    within("paint", sum(len(points) * (float(s["width"]) * scale)**2 for points, s in zip(lines, strokes, strict=True)), "the drawing")
+    within("paint", sum(len(points) * (float(s["width"]) * scale)**2 for points, s in zip(lines, strokes, strict=True)),
+           "the drawing")
     canvas = Image.new("L", (SUPERSAMPLING * resolution,) * 2, 255)
     pen = ImageDraw.Draw(canvas)
     for stroke, points in zip(strokes, lines, strict=True):
@@ -175,21 +179,25 @@ def write_document(path, sketches, size=256, **about):
 def stroke_sets(document):
     """One {"strokes", "size"} for each sketch of a document; `size` None means strokes in no frame."""
     sketches, size = document.get("sketches", [document]), document.get("size", FRAME)
-    if not isinstance(sketches, list) or not all(isinstance(s, dict) and isinstance(s.get("strokes"), (list, tuple)) for s in sketches):
-        raise SketchError('a drawing document has "sketches": [{"strokes": [...]}, ...] and this one has not; mend it, or save '
+    if not isinstance(sketches, list) or not all(isinstance(s, dict) and isinstance(s.get("strokes"), (list, tuple))
+                                                 for s in sketches):
+        raise SketchError('a drawing document has "sketches": [{"strokes": [...]}, ...] and this one has not; mend it, '
+                          'or save '
                           "the drawings again from a SketchPad")
     within("sketches", len(sketches), "the document")
     if size is not None and not (isinstance(size, (int, float)) and 1e-9 < size < 1e9):
-        raise SketchError(f"the size of the frame is {size!r}; wanted a number above 0, 256 for drawings of a SketchPad")
+        raise SketchError(f"the size of the frame is {size!r}; wanted a number above 0, 256 for drawings of a "
+                          f"SketchPad")
     return [{**(document if s is document else {}), "strokes": s["strokes"], "size": size} for s in sketches]
 
 
 def read_quickdraw(path, which=None):
-    """Drawings of a Quick, Draw! file: a list of {"strokes": [...], "size": None}, in the units of the file and in no frame.
+    """Drawings of a Quick, Draw! file: a list of {"strokes": [...], "size": None}, in the units of the file and in no
+    frame.
 
     path: ndjson, one drawing a line, as {"drawing": [[xs, ys], ...]} (simplified), [[xs, ys, times], ...] (raw), or
-    "strokes" in place of "drawing". which: index from 0, or a sequence of them, in the order wanted; None takes all, which
-    is refused for more than 1000 (the published files have a hundred thousand). Only the lines wanted are parsed.
+    "strokes" in place of "drawing". which: index from 0, or a sequence of them, in the order wanted; None takes all,
+    which is refused for more than 1000 (the published files have a hundred thousand). Only the lines wanted are parsed.
     """
     path, found, count = Path(path), {}, 0
     wanted = None if which is None else [which] if isinstance(which, int) else [int(i) for i in which]

@@ -1,8 +1,8 @@
 """SVG files as pages: drawn by resvg as every viewer shows them, and then read like any other picture of lines.
 
-Files from elsewhere are hostile, and a renderer can be made to read files, to loop and to crash. So it runs in a process of its
-own, which may use so many seconds and bytes and open no file at all, and sees only what draws lines and shapes: no text, no
-pictures, no filters. That process is this file, run as a program:
+Files from elsewhere are hostile, and a renderer can be made to read files, to loop and to crash. So it runs in a
+process of its own, which may use so many seconds and bytes and open no file at all, and sees only what draws lines and
+shapes: no text, no pictures, no filters. That process is this file, run as a program:
 
     python -I -S svg.py FOLDER_OF_RESVG SIDE SECONDS BYTES < drawing.svg > drawing.png
 
@@ -20,17 +20,20 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 SIDE = 1024                                 # px of the page's longer side
-DRAWN = {"svg", "g", "a", "switch", "defs", "symbol", "use", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon",
+DRAWN = {"svg", "g", "a", "switch", "defs", "symbol", "use", "path", "rect", "circle", "ellipse", "line", "polyline",
+         "polygon",
          "clipPath", "mask", "linearGradient", "radialGradient", "stop", "pattern", "marker", "style"}
 DEEPEST = 200
-MOST_ENTITY = 500                           # characters of an entity; drawing programs put addresses of name spaces there
+# characters of an entity; drawing programs put addresses of name spaces there
+MOST_ENTITY = 500
 
 
 def read_svg(path):
-    """The drawing of an SVG file as a PIL image, RGBA, whose longer side has SIDE px; what is not painted is transparent.
+    """The drawing of an SVG file as a PIL image, RGBA, whose longer side has SIDE px; what is not painted is
+    transparent.
 
-    Raises SketchError for a file that is no SVG, is broken, draws nothing or too much, or is made to do harm, and, with what to
-    install, where resvg is missing.
+    Raises SketchError for a file that is no SVG, is broken, draws nothing or too much, or is made to do harm, and, with
+    what to install, where resvg is missing.
     """
     from PIL import Image  # here, because the program below needs and has none of these
 
@@ -39,7 +42,8 @@ def read_svg(path):
     if not path.is_file():
         raise SketchError(f"there is no file {path}; give the path of an .svg")
     if found is None:
-        raise SketchError(f"{path.name}: SVG files are drawn by resvg, which is not installed: pip install resvg-py (or "
+        raise SketchError(f"{path.name}: SVG files are drawn by resvg, which is not installed: pip install resvg-py "
+                          f"(or "
                           "'sketchgan[notebooks]', which brings it), or save the drawing as PNG")
     within("svg bytes", path.stat().st_size, path.name)
     seconds, memory = (LIMITS[f"svg {what}"].most for what in ("seconds", "memory"))
@@ -52,7 +56,8 @@ def read_svg(path):
     if status == 1 and reason:
         raise SketchError(f"{path.name} cannot be drawn: {reason.splitlines()[-1]}")
     if status != 0:
-        raise SketchError(f"{path.name} takes more than {seconds} s or {memory >> 20} MB to draw, or is made to do harm; simplify "
+        raise SketchError(f"{path.name} takes more than {seconds} s or {memory >> 20} MB to draw, or is made to do "
+                          f"harm; simplify "
                           "it (Inkscape: Path > Simplify), or save it as PNG")
     image = Image.open(io.BytesIO(done.stdout))
     most = image.getextrema()[3][1]
@@ -77,7 +82,8 @@ class Plain:
     def entity(self, name, parameter, value, base, system, *_):
         """Entities are how XML attacks: within each other they grow without end, and they name files."""
         if system or value is None or len(value) > MOST_ENTITY or "&" in value:
-            raise ValueError("it declares entities that could do harm; open it in a drawing program and save it as plain SVG")
+            raise ValueError("it declares entities that could do harm; open it in a drawing program and save it as "
+                             "plain SVG")
 
     def enter(self, name, attributes):
         """Opens an element, if it draws."""
@@ -145,9 +151,11 @@ def main(folder, side, seconds, memory):
         raise ValueError(f"it is not an SVG file ({error}); it may be cut off: save it again") from error
     text = "".join(plain.out)
     if not re.search(r"<(path|rect|circle|ellipse|line|polyline|polygon|use)\b", text):
-        raise ValueError("it has nothing to draw: wanted paths, lines, polygons, rectangles, circles or ellipses; turn text "
+        raise ValueError("it has nothing to draw: wanted paths, lines, polygons, rectangles, circles or ellipses; turn "
+                         "text "
                          "and pictures into paths (Inkscape: Path > Object to Path)")
-    sys.stdout.buffer.write(resvg_py.svg_to_bytes(text, width=int(side), height=int(side), dpi=96, skip_system_fonts=True))
+    sys.stdout.buffer.write(resvg_py.svg_to_bytes(text, width=int(side), height=int(side), dpi=96,
+                                                  skip_system_fonts=True))
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check(path: Path, kind: str = "", size: int | None = None, digest: str | None = None) -> str:
-    """The sha256 of a file that must be of `kind` (a key of MAGIC), `size` and sha256 `digest`, each where known.
+def check(path: Path, kind: str = "", digest: str | None = None) -> str:
+    """The sha256 of a file that must be of `kind` (a key of MAGIC) and have the sha256 `digest`, where known.
 
     Raises:
         DownloadError: if it is not, saying what it is instead.
@@ -72,8 +72,6 @@ def check(path: Path, kind: str = "", size: int | None = None, digest: str | Non
     with open(path, "rb") as file:
         head = file.read(512)
     _check_head(head, kind)
-    if size is not None and path.stat().st_size != size:
-        raise DownloadError(f"it has {path.stat().st_size:,} bytes instead of {size:,}")
     if head.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(path):
         raise DownloadError("it begins like a zip file and has no end: it was cut short")
     found = sha256(path)
@@ -90,14 +88,13 @@ def _check_head(head: bytes, kind: str) -> None:
         raise DownloadError(f"it is no {kind} file: it begins with {head[:8]!r}")
 
 
-def download(urls: Sequence[str], path: Path, kind: str = "", size: int | None = None, digest: str | None = None,
-             progress: bool = True) -> dict:
+def download(urls: Sequence[str], path: Path, kind: str = "", digest: str | None = None, progress: bool = True) -> dict:
     """Fetch `path` from the first of `urls` that gives it; a partial file `path`.part is gone on with.
 
     Args:
         urls: http or https addresses of the same file, tried in order.
         kind: what it must begin like, a key of MAGIC.
-        size, digest: its bytes and its sha256 in hexadecimal, where known.
+        digest: its sha256 in hexadecimal, where known.
     Returns:
         {url, size, sha256} of what came.
     Raises:
@@ -107,12 +104,12 @@ def download(urls: Sequence[str], path: Path, kind: str = "", size: int | None =
     path.parent.mkdir(parents=True, exist_ok=True)
     began, failures = _read(note).get("url"), []
     for url in sorted(urls, key=lambda url: url != began):       # the mirror that has given a part goes on
-        transfer = _Transfer(url, partial, note, kind, size, digest)
+        transfer = _Transfer(url, partial, note, kind, digest)
         try:
             with Progress(desc=path.name, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
                 transfer.run(bar)
             try:
-                found = check(partial, kind, size, digest)
+                found = check(partial, kind, digest)
             except DownloadError:
                 transfer.discard()                               # whole, and wrong: nothing to go on from
                 raise
@@ -195,10 +192,10 @@ class _Stream:
 class _Transfer:
     """One address and the partial file: `run` returns when all of it has arrived."""
 
-    def __init__(self, url: str, partial: Path, note: Path, kind: str, size: int | None, digest: str | None):
+    def __init__(self, url: str, partial: Path, note: Path, kind: str, digest: str | None):
         if urlsplit(url).scheme not in ("http", "https"):
             raise _Local(f"{url} is no http or https address")
-        self.url, self.partial, self.note, self.kind, self.size, self.digest = url, partial, note, kind, size, digest
+        self.url, self.partial, self.note, self.kind, self.digest = url, partial, note, kind, digest
         self.opener = urllib.request.build_opener(_Redirects)
 
     def have(self) -> int:
@@ -279,8 +276,6 @@ class _Transfer:
                 self.discard()
                 raise ConnectionError("the file changed at the host while it was fetched; starting again")
             start = have
-        if self.size is not None and total is not None and total != self.size:
-            raise DownloadError(f"the host offers {total:,} bytes; wanted are {self.size:,}: it is another file")
         free = shutil.disk_usage(self.partial.parent).free
         if total is not None and total - start > free:
             raise _Local(f"{self.partial.parent} has {free:,} bytes free and {total - start:,} are to come; make room, "
@@ -289,7 +284,7 @@ class _Transfer:
 
     def write(self, stream: _Stream, start: int, total: int | None, told: bool, bar: Progress) -> None:
         """Append what comes to the partial file, or begin it anew where the host starts at 0."""
-        most = total or self.size or min(ENDLESS, shutil.disk_usage(self.partial.parent).free // 2)
+        most = total or min(ENDLESS, shutil.disk_usage(self.partial.parent).free // 2)
         # Unbuffered, so that a full disk speaks here and a killed process leaves exactly what had arrived.
         with open(self.partial, "r+b" if start else "wb", buffering=0) as file:
             file.seek(start)
@@ -297,7 +292,7 @@ class _Transfer:
                 if file.tell() == 0:
                     _check_head(block, self.kind)
                     # A zip says itself where it ends; of other files nobody could tell that this is all.
-                    if not (told or self.size or self.digest or block.startswith(b"PK\x03\x04")):
+                    if not (told or self.digest or block.startswith(b"PK\x03\x04")):
                         raise DownloadError("the host does not say how long the file is, so that a part of it would "
                                             "look like all of it")
                 self.put(file, block)

@@ -1,15 +1,16 @@
-"""Downloads by name: published weights, sketches and photographs, kept in the cache folder with a record of what came.
+"""Downloads by name (those of catalogue.csv): weights, sketches and photographs that others have published.
 
     python -m sketchgan hub list               # what there is: size, licence, what for
     python -m sketchgan hub fetch hands        # into the cache; prints where it lies
     python -m sketchgan hub path hands         # where it lies, without fetching
 
-Nothing here belongs to this project, and nothing is fetched unasked. The sha256 of what came is recorded beside it on
-first use, and something else later is an error. SKETCHGAN_OFFLINE=1 uses the cache only. SKETCHGAN_CACHE moves it; a
+Nothing of it belongs to this project, and nothing is fetched unasked. The sha256 of what came is recorded beside it in
+the cache, and something else later is an error. SKETCHGAN_OFFLINE=1 uses the cache only. SKETCHGAN_CACHE moves it; a
 file fetched by hand is put where `path` says, and is checked the same way.
 """
 
 import argparse
+import csv
 import json
 import os
 import time
@@ -22,14 +23,6 @@ from .atomic import locked, write_atomically
 from .downloads import DownloadError, check, download
 from .places import cache_folder, remedy
 from .readers import reading
-
-GANSKETCHING = "https://www.cs.cmu.edu/~gansketching/files/"
-QUICKDRAW = "https://storage.googleapis.com/quickdraw_dataset/full/simplified/"
-NVIDIA_LICENCE = "NVIDIA Source Code Licence (non-commercial)"
-NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
-GANSPACE_DRIVE = {"horse": "18SkqWAkgt0fIwDEf2pqeaenNi4OoCo-0", "cat": "15vJP8GDr0FlRYpE8gD7CdeEz2mXrQMgN",
-                  "church": "1HFM694112b_im01JT7wop0faftw9ty5g", "ffhq": "1FJRwzAkV-XWbxgTwxEmEACvuqF5DsBiV",
-                  "car": "1iRoWclWVbDBAy5iXYZrQnKYSbZUqXI6y"}
 
 
 @dataclass(frozen=True)
@@ -44,10 +37,9 @@ class Item:
     kind: str = "zip"               # what it must begin like, a key of downloads.MAGIC; a zip is unpacked
     page: str = ""                  # where a person finds it, and its licence
     inside: str = ""                # the folder of the unpacked zip that matters
-    size: int | None = None         # bytes, where published
-    sha256: str | None = None       # where published
-    about: str = ""                 # size in words, where only that is known
+    about: str = ""                 # its size, in words
     group: str = ""                 # items of a group lie in one folder
+    sha256: str = ""                # where published
 
     @property
     def place(self) -> Path:
@@ -70,51 +62,10 @@ class Item:
                 f"and call again. Another place for the cache: SKETCHGAN_CACHE")
 
 
-def _drive(file_id: str) -> tuple[str, ...]:
-    """Google Drive's address of a file, its question about viruses answered."""
-    return (f"https://drive.usercontent.google.com/download?id={file_id}&export=download&confirm=t",)
-
-
 def _items() -> Iterator[Item]:
-    digits = "ardamavi/Sign-Language-Digits-Dataset"
-    yield Item("hands", "2,062 photographs of a hand showing a digit, for a small GAN", "Apache-2.0",
-               (f"https://codeload.github.com/{digits}/zip/refs/heads/master",
-                f"https://github.com/{digits}/archive/refs/heads/master.zip"),
-               "Sign-Language-Digits-Dataset-master.zip", page=f"https://github.com/{digits}",
-               inside="Sign-Language-Digits-Dataset-master/Dataset")
-    for word in ("cat", "horse", "church", "hand"):
-        yield Item(f"quickdraw-{word}", f"human drawings ({word}) as strokes, for load_sketches", "CC BY 4.0",
-                   (f"{QUICKDRAW}{word}.ndjson",), f"{word}.ndjson", "ndjson",
-                   "https://github.com/googlecreativelab/quickdraw-dataset", group="quickdraw")
-    for name, file, what, licence in (
-            ("pretrained", "pretrained_models", "StyleGAN2 of horse, cat, church (256 px), faces (1024 px), G, D, "
-             "and PhotoSketch: what the paper starts from", "MIT; NVIDIA (non-commercial) and PhotoSketch (BSD-3)"),
-            ("weights", "weights", "the paper's customised generators (horse riders, standing cat, gabled church, ...)",
-             "MIT; from NVIDIA's weights (non-commercial)"),
-            ("sketches", "sketch_data", "the paper's sketches: 30 for each PhotoSketch task, drawings by the authors "
-             "and from Quick, Draw!", "MIT"),
-            ("evaluation", "eval_data", "2,500 photographs of each target shape: the paper's evaluation sets",
-             "MIT; photographs from LSUN")):
-        yield Item(f"gansketching-{name}", what, licence, (f"{GANSKETCHING}{file}.zip",), f"{file}.zip",
-                   page="https://github.com/PeterWang512/GANSketching")
-    yield Item("photosketch", "the original PhotoSketch network (photograph to contour drawing), as published: "
-               "latest_net_G.pth, or a zip that holds it", "BSD-3-Clause", _drive("1TQf-LyS8rRDDapdcTnEgWzYJllPgiXdj"),
-               "photosketch_pretrained", "torch", "https://github.com/mtli/PhotoSketch")
-    for name, file_id in GANSPACE_DRIVE.items():
-        subject = "faces" if name == "ffhq" else f"LSUN {name}"
-        yield Item(f"stylegan2-{name}", f"StyleGAN2 of {subject}, G only, converted to PyTorch by GANSpace",
-                   NVIDIA_LICENCE, _drive(file_id), f"stylegan2_{name}.pt", "torch", "https://github.com/harskish/ganspace")
-    for name, what in (("ffhq", "faces, 1024 px"), ("metfaces", "painted faces, 1024 px"),
-                       ("afhqcat", "cats' faces, 512 px"), ("afhqdog", "dogs' faces, 512 px"),
-                       ("afhqwild", "wild animals' faces, 512 px")):
-        yield Item(f"ada-{name}", f"StyleGAN2-ADA of {what}: G, D and G_ema", NVIDIA_LICENCE, (f"{NVIDIA}{name}.pkl",),
-                   f"{name}.pkl", "torch", "https://github.com/NVlabs/stylegan2-ada-pytorch")
-    for name, path, about in (("cat", "objects/cat", "very large"), ("horse", "objects/horse", "69 GB"),
-                              ("church", "scenes/church_outdoor_train_lmdb", "large")):
-        yield Item(f"lsun-{name}", f"LSUN {name}: the photographs behind the published GAN, as LMDB; wants room for "
-                   f"twice its size", "for research; see the page",
-                   (f"https://dl.yf.io/lsun/{path}.zip", f"http://dl.yf.io/lsun/{path}.zip"), f"{Path(path).name}.zip",
-                   page="https://www.yf.io/p/lsun", about=about)
+    with open(Path(__file__).with_name("catalogue.csv"), newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            yield Item(**row | {"urls": tuple(row["urls"].split())})
 
 
 ITEMS = {item.name: item for item in _items()}
@@ -140,8 +91,7 @@ def fetch(name: str, progress: bool = True) -> Path:
             elif os.environ.get("SKETCHGAN_OFFLINE", "0") not in ("", "0"):
                 raise DownloadError("it is not in the cache, and SKETCHGAN_OFFLINE forbids to fetch it")
             else:
-                digest = item.sha256 or known.get("sha256")
-                known = download(item.urls, item.place, item.kind, item.size, digest, progress)
+                known = download(item.urls, item.place, item.kind, item.sha256 or known.get("sha256"), progress)
                 _write(item, known)
         except DownloadError as error:
             changed = f" If the publisher has changed the file and you trust the new one, delete {item.record}."
@@ -178,14 +128,12 @@ def table() -> str:
     """All downloads as a Markdown table: name, what it is for, size, licence, page."""
     rows = ["| name | what it is | size | licence | page |", "|---|---|---|---|---|"]
     for item in ITEMS.values():
-        size = f"{item.size / 1e6:,.0f} MB" if item.size else item.about or "unknown"
-        here = f"{_size(item.result) / 1e6:,.0f} MB, in the cache" if item.result.exists() else size
-        rows.append(f"| {item.name} | {item.what} | {here} | {item.licence} | {item.page} |")
+        size = item.about or "unknown"
+        if item.result.exists():
+            files = item.result.rglob("*") if item.result.is_dir() else [item.result]
+            size = f"{sum(file.stat().st_size for file in files) / 1e6:,.0f} MB, in the cache"
+        rows.append(f"| {item.name} | {item.what} | {size} | {item.licence} | {item.page} |")
     return "\n".join(rows)
-
-
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 
 def _item(name: str) -> Item:
@@ -205,8 +153,7 @@ def _read(record: Path) -> dict:
 def _write(item: Item, known: dict) -> None:
     stamp = item.place.stat().st_mtime_ns
     about = {"name": item.name, "licence": item.licence, "fetched": time.strftime("%Y-%m-%d"), "modified": stamp}
-    record = known | about
-    write_atomically(item.record, (json.dumps(record, indent=1) + "\n").encode())
+    write_atomically(item.record, (json.dumps(known | about, indent=1) + "\n").encode())
 
 
 def _recognise(item: Item, known: dict) -> dict:
@@ -215,7 +162,7 @@ def _recognise(item: Item, known: dict) -> dict:
     if (status.st_size, status.st_mtime_ns) == (known.get("size"), known.get("modified")):
         return known                                             # untouched since its sha256 was taken
     try:
-        digest = check(item.place, item.kind, item.size, item.sha256 or known.get("sha256"))
+        digest = check(item.place, item.kind, item.sha256 or known.get("sha256"))
     except DownloadError as error:
         raise DownloadError(f"of {item.place}, {error}. Delete that file to fetch it again") from error
     known = {"url": "by hand", **known, "size": status.st_size, "sha256": digest}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..files.checks import Count, Positive, check, checked, explained
-from .layers import (
+from ..ops.layers import (
     ConstantInput,
     ConvLayer,
     EqualLinear,

@@ -9,8 +9,10 @@ from ..files import tables
 from ..files.atomic import write_atomically
 from ..measure.metrics import spread
 from .figures import draw, draw_courses
-from .orderings import ORDERINGS, at_equal_share, current, explanation, final, judge_ordering, newest
+from .orderings import ORDERINGS, Ordering, at_equal_share, current, explanation, final, judge_ordering, newest
 
+__all__ = ["ORDERINGS", "Ordering", "RULES", "at_equal_share", "current", "draw", "draw_courses", "explanation",
+           "judge_ordering", "newest", "publish", "regret_sentence", "stopping_regret", "summary", "table"]
 TEXT = ("task", "base", "row", "extractor", "machine", "date")  # columns that stay text, whatever they look like
 
 

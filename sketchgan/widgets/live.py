@@ -31,19 +31,17 @@ class LiveTraining(w.VBox):
     """Runs `customize` and shows it: samples of fixed z and noise, curves, history, knobs; start, pause, stop, go on.
 
         live = LiveTraining(G, D, F, pad=pad, minutes=3, checkpoint="outputs/training.pt")
-        display(live); live.start()
-        live.join()         waits for the end and raises the error of a training that failed;
-        await live.finished()   does so in a notebook, waits for Start before that, and leaves its widgets alive
+        live.start(); live.join()   to the end, or to the error of a training that failed
+        await live.finished()       the same in a notebook: waits for Start, and leaves its widgets alive
         live.result         the customised generator, a copy: the newest state, or the one chosen in the history
 
     G, D, F, sketches, images, config: as for `customize`. pad: a SketchPad; what is drawn on it goes before `sketches`,
     and each change reaches the training while it runs. minutes: of training, after the warm start; None trains
     config.iterations. checkpoint: a file to go on from. A cell that is run again finds its training there, running or
     ended; a new kernel goes on from the file; fresh: see `open_session`. judge, predicate: shows the share of samples
-    that the judge finds so. mode: 'thread' trains in the background, so that buttons and other cells stay alive; 'cell'
-    trains inside the cell and stops at an interrupt, for Colab, which shows nothing from threads; 'auto' chooses.
-    samples: how many are shown: an even row of six times as many, without the third that is nearest to the sketches
-    already, in which little could be seen.
+    that the judge finds so. mode: 'thread' trains in the background, so that other cells stay alive; 'cell' inside the
+    cell, to an interrupt, for Colab, which shows nothing from threads; 'auto' chooses. samples: how many are shown: an
+    even row of six times as many, without the third that is nearest to the sketches already.
     """
 
     @checked
@@ -52,8 +50,7 @@ class LiveTraining(w.VBox):
                  checkpoint: str | os.PathLike | None = None, fresh: bool | None = None, pad: w.Widget | None = None,
                  judge=None, predicate: str | None = None, mode: Literal["auto", "thread", "cell"] = "auto",
                  samples: Annotated[int, Limits(1, 64)] = 8):
-        colab = sys.modules.get("google.colab")
-        if colab:                                           # without this Colab shows no widget that is not its own
+        if colab := sys.modules.get("google.colab"):        # without this Colab shows no widget that is not its own
             from google.colab import output
             output.enable_custom_widget_manager()
         self.mode = mode if mode != "auto" else "cell" if colab else "thread"
@@ -104,8 +101,8 @@ class LiveTraining(w.VBox):
         self.augment = w.SelectionSlider(options=list(AUGMENTATIONS.items()), description="vary the sketch",
                                          continuous_update=False, style=wide,
                                          tooltip="How sketches are moved about, so that few are not learnt by heart")
-        half = dict(display="none", width="calc(50% - 4px)", min_width="280px")
-        self.curves = [w.Image(format="png", layout=w.Layout(**half)) for _ in range(2)]
+        half = lambda: w.Layout(display="none", width="calc(50% - 4px)", min_width="280px")
+        self.curves = [w.Image(format="png", layout=half()) for _ in range(2)]
         self._show_terms()
         self.outlines.observe(lambda _: self._toggled(), "value")
         self.l_image.observe(lambda change: self._wish(l_image=change.new), "value")
@@ -130,8 +127,7 @@ class LiveTraining(w.VBox):
     @property
     def result(self):
         """A copy of the customised generator: see `Session.result`."""
-        result = self.session.result
-        self.slider.taken()
+        result, _ = self.session.result, self.slider.taken()
         return result
 
     def start(self):
@@ -177,20 +173,16 @@ class LiveTraining(w.VBox):
     async def finished(self):
         """Waits until there is a result and training has ended; raises RuntimeError if it failed.
 
-        Who sits before it presses Start, and may stop and go on meanwhile: it leaves the kernel free for strokes and
-        buttons, unlike join(), so that `await live.finished()` may stand in a notebook whose cells are all run at once.
-        Where nobody can press anything, as in a test, or while a cell of Colab runs, it starts by itself.
+        Unlike join(), it leaves the kernel free for strokes and buttons, Start before all. Where nobody can press one,
+        as in a test, or while a cell of Colab runs, it starts by itself.
         """
+        there = self.mode == "thread" and somebody_is_there()
         ended = lambda: not self.running and (len(self.history) or self.error)
-        if self.mode == "cell" or not somebody_is_there():
-            if not (self.running or ended()):
-                self.start()
-        else:
-            if not (self.running or ended()):
-                self.start_button.send({"do": "focus"})     # the page stands here, and below the pad
-            with answered():
-                while not ended():
-                    await asyncio.sleep(0.2)
+        if not (self.running or ended()):                   # the page stands here, and below the pad
+            self.start_button.send({"do": "focus"}) if there else self.start()
+        with answered():
+            while there and not ended():
+                await asyncio.sleep(0.2)
         self.join()
 
     # ---- what happens on the thread that trains
@@ -253,10 +245,9 @@ class LiveTraining(w.VBox):
     def _show_buttons(self):
         """Only what can be pressed looks so: Start is green while nothing runs, Stop red while something does."""
         running = self.running
-        looks = {self.start_button: (not running, "success"), self.stop_button: (running, "danger"),
-                 self.pause_button: (running, "")}
-        for made, (enabled, style) in looks.items():
-            made.disabled, made.button_style = not enabled, style if enabled else ""
+        self.start_button.disabled, self.start_button.button_style = running, "" if running else "success"
+        self.stop_button.disabled, self.stop_button.button_style = not running, "danger" if running else ""
+        self.pause_button.disabled = not running
         self.pause_button.description = "Go on" if running and self.controls.pause else "Pause"
 
     def _show_live(self, images, caption):
@@ -273,7 +264,7 @@ class LiveTraining(w.VBox):
 
     def _toggled(self):
         with self._lock:
-            self.before.value, self.now.value = self._picture(self._original), self._picture(self._shown)
+            self.before.value, self.now.value = map(self._picture, (self._original, self._shown))
 
     def _picture(self, images):
         """PNG of images [N, 3, R, R], with F's drawing of each below it if those are asked for."""
@@ -307,8 +298,7 @@ class LiveTraining(w.VBox):
         count, (_, distances) = len(session.sketches), session.history.measures.series("distance")
         if distances:
             parts.append(f"<b>{distances[-1]:.2f} px</b> from the sketches ({distances[0]:.2f} before)")
-        if session.running:
-            parts.append(f"{count} sketch{'es' * (count > 1)}")
+        parts += [f"{count} sketch{'es' * (count > 1)}"] * session.running
         self.status.value = f'<span role="status">{" · ".join(parts)}</span>'
 
     def _complain(self, what, message, advice="Run the cell again for a new view.", details=""):

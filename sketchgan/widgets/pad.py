@@ -104,7 +104,7 @@ class SketchPad(w.VBox):
     def _make_buttons(self):
         for name, label, tooltip, *action in BUTTONS:
             setattr(self, f"{name}_button", button(label, tooltip, functools.partial(self.change, *action or [name])))
-        self.ready_button = button("Go on", "Go on in the notebook with these sketches", self._go_on, style="success")
+        self.ready_button = button("Done", "Go on in the notebook with these sketches", self._go_on, style="success")
         self.examples_button = button("Use example drawings", "Take drawings that are ready, in place of your own",
                                       lambda: self._go_on(examples=True))
         self.status, self.strip = Message(), row()
@@ -151,14 +151,14 @@ class SketchPad(w.VBox):
         return torch.cat([rasterize(self._fitted(strokes), side, FRAME) for strokes in drawn])
 
     async def ready(self):
-        """The sketches, once somebody has drawn and pressed "Go on", or at once if there are some.
+        """The sketches, once somebody has drawn and pressed "Done", or at once if there are some.
 
         With nobody there to draw (a test, a run from the command line) the examples are taken.
         """
         if not self.drawing.drawn and somebody_is_there():
             self._gone_on, self.ready_button.layout.display = False, None
             self.canvas.send({"do": "focus"})               # and the page stands here
-            self.status.say("Draw what your GAN shall paint, then press Go on")
+            self.status.say("Draw what your GAN shall paint, then press Done")
             with answered():
                 while not self._gone_on:
                     await asyncio.sleep(0.2)

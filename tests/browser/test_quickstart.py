@@ -54,7 +54,8 @@ def draw_the_first_two(notebook):
     expected = int(notebook.python('from sketchgan.drawing import rasterize\n'
                                    'print(int((rasterize(pad.drawing.strokes, pad.canvas.width, 256) < 0).sum()))'))
     ink = notebook.page.locator('.jp-OutputArea canvas').first.evaluate(INK)
-    assert abs(ink - expected) < 0.1 * expected, f'{ink} dark pixels on the canvas, {expected} were drawn'
+    # Lines are 5 px wide: half a pixel at their edges is a tenth.
+    assert abs(ink - expected) < 0.2 * expected, f'{ink} dark pixels on the canvas, {expected} were drawn'
     notebook.press('New sketch')
     notebook.stroke(BACK, canvas=0)
     notebook.wait_until('[len(s) for s in pad.drawing.sketches] == [4, 1]', seconds=60)
@@ -206,7 +207,7 @@ def test_restart_and_run_all(open_notebook):
 
     notebook.restart()
     notebook.run_all()
-    status(notebook, 'then press Go on', seconds=400)
+    status(notebook, 'then press Done', seconds=400)
     page.wait_for_function('document.activeElement.tagName === "CANVAS"')
     assert notebook.in_sight('.jp-OutputArea canvas')
     notebook.screenshot('run-all-2-pad')

@@ -261,6 +261,16 @@ def test_minutes_count_training_and_neither_pauses_nor_the_warm_start(networks, 
     assert [s.left for s in steps[len(warm):]] == [3, 2, 1, 0] and steps[-1].share == 1
 
 
+def test_slow_steps_are_kept_each_minute(networks, tmp_path, monkeypatch):
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr(run_module, "train_step", clock.slow(run_module.train_step))
+    monkeypatch.setattr(run_module, "KEEP", 3.0)
+    steps = customize(*networks, page(), config=QUICK, checkpoint=tmp_path / "a.pt")
+    for _ in range(5):
+        next(steps)
+    assert at(tmp_path / "a.pt") == 3, "written while it runs, long before checkpoint_every"
+
+
 def test_the_rule_chooses_when_the_minutes_are_over(networks, monkeypatch):
     clock = Clock(monkeypatch)
     monkeypatch.setattr(run_module, "train_step", clock.slow(run_module.train_step))

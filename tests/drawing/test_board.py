@@ -57,10 +57,12 @@ def test_extend_keeps_what_is_drawn_and_drops_blank_pages():
 
 
 def test_any_walk_can_be_undone_and_done_again():
-    """A thousand random changes, undone to the blank page and redone: the same states in between, in both directions."""
+    """A thousand random changes, undone to the blank page and redone: the same states in between, in both
+    directions."""
     drawing, choose = Drawing(), random.Random(0)
     moves = [lambda: drawing.draw(choose.choice([A, B, C])), drawing.add, drawing.copy, drawing.mirror, drawing.clear,
-             lambda: drawing.move(choose.choice([-1, 1])), drawing.delete, lambda: drawing.erase([[0, 50], [256, 50]], 8),
+             lambda: drawing.move(choose.choice([-1, 1])), drawing.delete,
+             lambda: drawing.erase([[0, 50], [256, 50]], 8),
              lambda: drawing.select(choose.randrange(4))]
     for _ in range(1000):
         choose.choice(moves)()

@@ -32,10 +32,10 @@ def offer(tmp_path, monkeypatch):
     def offer(data: bytes):
         calls = []
 
-        def get(urls, path, kind, size, digest, progress):
+        def get(urls, path, kind, digest, progress):
             calls.append(urls)
             path.write_bytes(data)
-            return {"url": urls[0], "size": len(data), "sha256": downloads.check(path, kind, size, digest)}
+            return {"url": urls[0], "size": len(data), "sha256": downloads.check(path, kind, digest)}
         monkeypatch.setattr(hub, "download", get)
         return calls
     return offer

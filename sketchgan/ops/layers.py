@@ -10,7 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..files.checks import Count, Maps, explained
-from ..ops import GAIN, SLOPE, bias_act, conv2d_down, fir_kernel, modulated_conv2d, upsample2d
+from .bias_act import GAIN, SLOPE, bias_act
+from .modulated_conv import modulated_conv2d
+from .resampled_conv import conv2d_down
+from .upfirdn2d import fir_kernel, upsample2d
 
 
 class EqualLinear(nn.Module):
