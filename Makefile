@@ -2,6 +2,7 @@
 #
 #   make quickstart    set up, customise a GAN with drawn sketches, say where the result is
 #   make test          set up, run all tests: units, browser, notebooks
+#   make lint          lines of at most 120 columns, import order, unused names (ruff)
 #   make test-compat   the browser test in Jupyter Notebook 7 with a kernel of the series 6, in an environment of its own
 #   make lab           open JupyterLab on the first notebook
 #   make weights       train what ships in data/weights again (hours on two cores, see data/README.md); weights-hands: the hands
@@ -23,9 +24,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 
-.PHONY: help install install-core quickstart test test-units test-browser test-notebooks test-compat lab weights weights-hands bench notebooks clean clean-all
+.PHONY: help install install-core quickstart test lint test-units test-browser test-notebooks test-compat lab weights weights-hands bench notebooks clean clean-all
 help:
-	@sed -n '3,10s/^#   //p' Makefile
+	@sed -n '3,11s/^#   //p' Makefile
 
 # --- Set-up: interpreter, torch, the rest. Each step leaves a stamp, so that a second call takes no time. -------------
 
@@ -48,7 +49,7 @@ $(VENV)/.core: pyproject.toml constraints.txt $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.everything: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,lsun]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,lsun,train]'
 	@touch $@
 
 install-core: $(VENV)/.core
@@ -63,7 +64,7 @@ quickstart: install-core
 	@echo "Draw your own:      make lab"
 
 lab: install
-	$(PY) -m jupyter lab notebooks/00_quickstart.ipynb
+	$(PY) -m jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb
 
 # --- Tests: three parts, each with its time. `make -k test` runs the rest after one has failed. -----------------------
 
@@ -71,6 +72,9 @@ TIMED = @start=$$(date +%s); $(2); code=$$?; echo "== $(1): $$(( $$(date +%s) - 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 test: test-units test-browser test-notebooks
+
+lint: install
+	$(PY) -m ruff check
 
 test-units: install
 	$(call TIMED,unit tests,$(PY) -m pytest tests --ignore=tests/browser --durations=5)

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from _results import RESULTS, ROOT, WEIGHTS, machine, read, show, write
+from _results import RESULTS, ROOT, WEIGHTS, groups, machine, read, show, write
 
 from sketchgan.customizing.run import CustomizeConfig, customize
 from sketchgan.drawing.sketches import load_sketches
@@ -93,7 +93,8 @@ class Bench:
             path = ROOT / "outputs" / "benchmarks" / f"reference-{task}-{self.samples}-{made_by}.pt"
             if not path.is_file():
                 print(f"measuring the base for {task} ...", flush=True)
-                scenes = datasets.rendered(PREDICATES[task], self.samples, G.resolution, datasets.SEED_EVALUATION, ("image",),
+                scenes = datasets.rendered(PREDICATES[task], self.samples, G.resolution, datasets.SEED_EVALUATION,
+                                           ("image",),
                                            predicate=task)["image"]
                 base, _ = metrics.satisfying_samples(G, self.judge, task, self.samples)
                 checkpoints.save_training(path, asdict(metrics.reference(self.judge, datasets.to_float(scenes), base)))
@@ -143,7 +144,7 @@ class Bench:
         steps = customize(G, D, self.F, self.sketches(job, G.resolution), images, config, resume=resume,
                           checkpoint=job.checkpoint)
         for step in steps:
-            if warm and step.phase == "train" and step.iteration == 0:  # a single adversarial step changes next to nothing
+            if warm and step.phase == "train" and step.iteration == 0:
                 self.add(asdict(job) | {"method": "warm start"}, 0, step.seconds, 0, step.G)
             while left and step.phase == "train" and step.seconds >= left[0]:
                 self.add(asdict(job), left.pop(0), step.seconds, step.iteration + 1, step.G)
@@ -156,20 +157,14 @@ class Bench:
 
 # ------------------------------------------------------------------------------------------------------------ summary
 
-def groups(rows: list[dict], *keys: str) -> dict[tuple, list[dict]]:
-    """Rows by the values of some columns, in order of appearance."""
-    found: dict[tuple, list[dict]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[k] for k in keys), []).append(row)
-    return found
-
-
 def summary(rows: list[dict]) -> list[dict]:
     """Mean and standard deviation over seeds, one line for each task, kind of sketches, images, method and time."""
     lines = []
-    for (task, sketches, images, method, at), group in groups(rows, "task", "sketches", "images", "method", "at").items():
+    for (task, sketches, images, method, at), group in groups(rows, "task", "sketches", "images", "method",
+                                                              "at").items():
         line = dict(task=task, sketches=sketches, images=images, method=method, at=at, seeds=len(group))
-        for name in ("seconds", "iterations", "share", "share_recognisable", "relative_recall", "relative_color", "frechet"):
+        for name in ("seconds", "iterations", "share", "share_recognisable", "relative_recall", "relative_color",
+                     "frechet"):
             line[name], sd = metrics.spread([float(row[name]) for row in group])
             if name == "share":
                 line["share_sd"] = sd
@@ -179,7 +174,8 @@ def summary(rows: list[dict]) -> list[dict]:
 
 def corrected(line: dict) -> dict:
     """The share corrected for the judge's errors on hand-labelled samples, where there are any."""
-    counts = next((r for r in read(CONFUSION) if r["task"] == line["task"] and r["pictures"] == "labelled samples"), None)
+    counts = next((r for r in read(CONFUSION) if r["task"] == line["task"] and r["pictures"] == "labelled samples"),
+                  None)
     if counts is None:
         return {}
     decided = torch.arange(SAMPLES) < round(line["share"] * SAMPLES)
@@ -199,19 +195,20 @@ def verdicts(lines: list[dict]) -> list[str]:
                 continue
             kept = min(both["relative_recall"], both["relative_color"])
             said.append(f"{task}, {sketches}, {at} s: share {both['share']:.0%} (wanted {wanted:.0%}: "
-                        f"{'yes' if both['share'] >= wanted else 'NO'}); least diversity {kept:.0%} of the base's (wanted 70%: "
-                        f"{'yes' if kept >= 0.7 else 'NO'})")
+                        f"{'yes' if both['share'] >= wanted else 'NO'}); least diversity {kept:.0%} of the base's "
+                        f"(wanted 70%: {'yes' if kept >= 0.7 else 'NO'})")
             if warm:
                 gain, noise = both["share"] - warm["share"], max(both["share_sd"], warm["share_sd"])
                 few = "" if both["seeds"] >= 3 else f", over {both['seeds']} seed(s) only"
-                said.append(f"{task}, {sketches}, {at} s: adversarial training adds {gain:+.1%} to the warm start; standard deviation of "
-                            f"seeds {noise:.1%}{few}: {'an improvement' if gain > noise and not few else 'NOT shown'}")
+                said.append(f"{task}, {sketches}, {at} s: adversarial training adds {gain:+.1%} to the warm start; "
+                            f"standard deviation of seeds {noise:.1%}{few}: "
+                            f"{'an improvement' if gain > noise and not few else 'NOT shown'}")
             if data := find(**(which | {"images": "data"}), method="both", at=at):
                 names = ("share", "relative_recall", "relative_color")
                 worst = max(names, key=lambda n: 1 - both[n] / max(data[n], 1e-9))
                 short = 1 - both[worst] / max(data[worst], 1e-9)
-                said.append(f"{task}, {sketches}, {at} s: without data {worst} is {short:.0%} below that with data (wanted at "
-                            f"most 15%: {'yes' if short <= 0.15 else 'NO'})")
+                said.append(f"{task}, {sketches}, {at} s: without data {worst} is {short:.0%} below that with data "
+                            f"(wanted at most 15%: {'yes' if short <= 0.15 else 'NO'})")
     return said
 
 
@@ -224,7 +221,8 @@ def draw(rows: list[dict]) -> None:
     for (i, task), (j, sketches) in itertools.product(enumerate(TASKS), enumerate(("drawn", "contour"))):
         axes = panels[i][j]
         axes.set_title(f"{task.replace('_', ' ')}, {SKETCHES} {sketches} sketches", loc="left", fontsize=10)
-        own = [row for row in rows if row["task"] == task and row["sketches"] == sketches and row["images"] == "samples"]
+        own = [row for row in rows if row["task"] == task and row["sketches"] == sketches
+               and row["images"] == "samples"]
         base = [row for row in rows if row["task"] == task and row["method"] == "base"]
         start = {("base", 0): base} | groups([r for r in own if r["method"] == "warm start"], "method", "seed")
         for (method, _), flat in start.items():
@@ -249,12 +247,14 @@ def draw(rows: list[dict]) -> None:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--minutes", type=float, default=60.0, help="for this call, measuring included")
-    p.add_argument("--until", type=float, default=TIMES[-1], help="seconds of work of each job; the rest can follow later")
+    p.add_argument("--until", type=float, default=TIMES[-1],
+                   help="seconds of work of each job; the rest can follow later")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--samples", type=int, default=SAMPLES)
     p.add_argument("--weights", type=Path, default=WEIGHTS)
-    p.add_argument("--only", nargs="*", default=[], help="words that must all be part of a job, such as drawn both standing_cat")
+    p.add_argument("--only", nargs="*", default=[], help="words that must all be part of a job, such as drawn both "
+                                                         "standing_cat")
     p.add_argument("--summary", action="store_true", help="measure nothing")
     args = p.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)

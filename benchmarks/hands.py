@@ -1,13 +1,14 @@
-"""Real photographs: a base GAN of hands, customised with sketches of one pose. Does the pose come, is anything memorised?
+"""Real photographs: a base GAN of hands, customised with sketches of one pose. Does it come? Is anything memorised?
 
-    python benchmarks/hands.py                     # every task; needs the photographs (SKETCHGAN_DATA or python -m sketchgan hub fetch hands)
+    python benchmarks/hands.py                     # every task; first: python -m sketchgan hub fetch hands
     python benchmarks/hands.py --only open_drawn   # one of them
     python benchmarks/hands.py --picture           # only the picture of the customised models that are kept in outputs/
 
-Contour tasks: F's sketches of five held-out photographs of a pose. The drawn task: five human drawings of an open hand (Quick,
-Draw!, CC BY 4.0), enlarged to where the photographs have their hands, and, for comparison, left where load_sketches puts them. The judge of hands (photo_judge.py) and the base GAN have seen neither: the split is by file hash. For
-memorising, the distance of each sample to its nearest training photograph, in the judge's features, is compared with that of
-held-out photographs. Rows go to results/hands.csv one by one.
+Contour tasks: F's sketches of five held-out photographs of a pose. The drawn task: five human drawings of an open hand
+(Quick, Draw!, CC BY 4.0), enlarged to where the photographs have their hands, and, for comparison, left where
+load_sketches puts them. The judge of hands (photo_judge.py) and the base GAN have seen neither: the split is by file
+hash. For memorising, the distance of each sample to its nearest training photograph, in the judge's features, is
+compared with that of held-out photographs. Rows go to results/hands.csv one by one.
 """
 import argparse
 import time
@@ -33,12 +34,13 @@ SAMPLES, COUNT = 1000, 5
 KEEP = 0.08                      # of the warm start: the base paints these poses in a tenth of its samples or fewer
 OPEN_HANDS = (0, 3, 5, 7, 9)     # drawings of hand.ndjson, from 0: upright hands whose five fingers are spread
 LOWER = (0.12, 0.1, 0.88, 1.0)   # where hands stand in these photographs: large, and cut by the lower edge
-TASKS = {"open_contour": ("5", "contour"), "open_drawn": ("5", "drawn"), "open_middle": ("5", "drawn, in the middle"), "one_contour": ("1", "contour"), "two_contour": ("2", "contour")}
+TASKS = {"open_contour": ("5", "contour"), "open_drawn": ("5", "drawn"), "open_middle": ("5", "drawn, in the middle"),
+         "one_contour": ("1", "contour"), "two_contour": ("2", "contour")}
 PICTURED = [task for task in TASKS if task != "open_middle"]
 
 
 def sketches(kind: str, pose: str, held_out: datasets.ImageFolder, F, resolution: int) -> torch.Tensor:
-    """Five sketches [5,1,R,R] of a pose: drawn by people, or by F from held-out photographs (the first five by file name)."""
+    """Five sketches [5,1,R,R] of a pose: drawn by people, or by F from the first held-out photographs."""
     if kind.startswith("drawn"):
         box = LOWER if kind == "drawn" else "auto"
         return load_sketches(hub.find_data("quickdraw") / "hand.ndjson", resolution, which=OPEN_HANDS[:COUNT], box=box)
@@ -62,7 +64,7 @@ def every(folder: datasets.ImageFolder) -> torch.Tensor:
 
 
 def measure(G, judge, name: str, taught: torch.Tensor) -> dict:
-    """The share of samples in the pose with its 95 % interval, and the median distance to the nearest training photograph."""
+    """The share of samples in the pose with its interval, and the median distance to the nearest training picture."""
     images = sample(G.eval(), SAMPLES, seed=11)
     with torch.no_grad():
         share = metrics.predicate_share(torch.cat([judge.satisfies(name, x) for x in images.split(128)]))
@@ -77,12 +79,14 @@ def run(task: str, args, networks: tuple, data: tuple, rows: list[dict]) -> None
     (G, D, F, judge), (taught, held_out) = networks, data
     pose, kind = TASKS[task]
     drawn = sketches(kind, pose, held_out, F, G.resolution)
-    config = CustomizeConfig(warm_start=True, warm=WarmStart(keep=KEEP), stopping=None, seed=args.seed, threads=args.threads, sample_every=0)
+    config = CustomizeConfig(warm_start=True, warm=WarmStart(keep=KEEP), stopping=None, seed=args.seed,
+                             threads=args.threads, sample_every=0)
     began, warm = time.monotonic(), None
 
     def add(method: str, seconds: float, G) -> None:
         rows[:] = [r for r in rows if (r["task"], r["method"], r["seed"]) != (task, method, args.seed)]
-        rows.append(dict(task=task, method=method, seed=args.seed, seconds=round(seconds), gan=checkpoints.content_hash(networks[0])[:12],
+        rows.append(dict(task=task, method=method, seed=args.seed, seconds=round(seconds),
+                         gan=checkpoints.content_hash(networks[0])[:12],
                          **measure(G, judge, predicate_of(pose), taught), machine=machine()))
         write(CSV, rows)
         show(rows[-1:])
@@ -101,7 +105,7 @@ def run(task: str, args, networks: tuple, data: tuple, rows: list[dict]) -> None
 
 
 def picture(G) -> None:
-    """The base's samples and, at the same z and noise, those of every customised model that is kept: generated hands only."""
+    """The base's samples and, at the same z and noise, those of every customised model that is kept."""
     rows = [sample(G, 12, seed=5)]
     for task in PICTURED:
         if (path := ROOT / "outputs" / "hands" / f"{task}.safetensors").is_file():
@@ -124,7 +128,8 @@ def main() -> None:
     base = args.weights / "hands64.safetensors"
     G, D = checkpoints.load_generator(base), checkpoints.load_discriminator(base)
     if not args.picture:
-        F, judge = checkpoints.load_photosketch(args.weights / "photosketch.safetensors"), load_judge(args.weights / "judge_hands.safetensors")
+        F = checkpoints.load_photosketch(args.weights / "photosketch.safetensors")
+        judge = load_judge(args.weights / "judge_hands.safetensors")
         photos = hub.find_data("hands")
         train, held_out = (datasets.ImageFolder(photos, G.resolution, part=part) for part in ("train", "held_out"))
         taught, rows = features(judge, every(train)), read(CSV)

@@ -1,6 +1,6 @@
 """Does an hour of training with the view open fill the memory? The kernel's and the tab's, minute by minute.
 
-    python benchmarks/hour_of_training.py                  an hour, in headless Chromium (the browser of the browser tests)
+    python benchmarks/hour_of_training.py                  an hour, in headless Chromium (that of the browser tests)
     python benchmarks/hour_of_training.py --minutes 5
 
 Notebook 00 is opened, one sketch is drawn, Start is pressed, and the view stays open. The memory of the kernel is its
@@ -33,18 +33,22 @@ def memory(notebook, devtools) -> dict[str, float]:
 
 def measure(notebook, minutes: float) -> list[dict]:
     """Draws, starts, and looks once a minute; returns a row for each."""
-    live = notebook.cell("LiveTraining(")
-    notebook.run(0, live + 1, seconds=600)
-    notebook.stroke([(0.2, 0.4), (0.5, 0.35), (0.8, 0.45)], canvas=1)
+    ready, live = notebook.cell("pad.ready("), notebook.cell("LiveTraining(")
+    notebook.run(0, ready, seconds=600)
+    notebook.stroke([(0.2, 0.4), (0.5, 0.35), (0.8, 0.45)])
+    notebook.wait_until("pad.drawing.drawn", seconds=60)
+    notebook.run(ready, live + 1, seconds=600)
     notebook.python("import dataclasses; live.session.minutes = None; "        # nothing ends it before the hour is over
                     "live.session.config = dataclasses.replace(live.session.config, stopping=None)")
-    notebook.python("updates = 0\ndef count(change):\n    global updates\n    updates += 1\nlive.now.observe(count, 'value')")
+    notebook.python("updates = 0\ndef count(change):\n    global updates\n    updates += 1\nlive.now.observe(count, "
+                    "'value')")
     notebook.press("Start")
     devtools = notebook.page.context.new_cdp_session(notebook.page)
     rows, began = [], time.monotonic()
     while not rows or rows[-1]["minute"] < minutes:
         time.sleep(max(0.0, began + 60 * len(rows) - time.monotonic()))
-        iteration, snapshots, updates = map(int, notebook.python("print(live.iteration, len(live.history), updates)").split())
+        said = notebook.python("print(live.iteration, len(live.history), updates)")
+        iteration, snapshots, updates = map(int, said.split())
         rows.append({"minute": round((time.monotonic() - began) / 60, 1), **memory(notebook, devtools),
                      "iteration": iteration, "snapshots": snapshots, "updates": updates})
         print(rows[-1], flush=True)

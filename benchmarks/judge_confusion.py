@@ -3,9 +3,9 @@
     python benchmarks/judge_confusion.py --sheets      # numbered samples to label, in outputs/benchmarks/
     python benchmarks/judge_confusion.py               # the tables, in results/judge_confusion.csv
 
-Samples of a GAN have no true parameters. So a person looks at the sheets and writes, without seeing what the judge says,
-one line for each picture into benchmarks/labels/TASK.csv: index, and yes, no, or unclear (left out of the table). The first
-line of that file is `gan,seed,index,label`, and --sheets writes it ready to be filled in.
+Samples of a GAN have no true parameters. So a person looks at the sheets and writes, without seeing what the judge
+says, one line for each picture into benchmarks/labels/TASK.csv: index, and yes, no, or unclear (left out of the table).
+The first line of that file is `gan,seed,index,label`, and --sheets writes it ready to be filled in.
 """
 import argparse
 from pathlib import Path
@@ -95,7 +95,8 @@ def main() -> None:
     quality, rows = checkpoints.read_metadata(args.weights / "judge.safetensors")["quality"], []
     for task in judge.predicates:
         for condition in ("clean", "degraded"):
-            rows.append(dict(task=task, pictures=f"{condition} renders", **row_of(*quality[condition]["confusion"][task])))
+            rows.append(dict(task=task, pictures=f"{condition} renders",
+                             **row_of(*quality[condition]["confusion"][task])))
         rows += labelled(task, judge, args.weights)
     show(rows)
     write(RESULTS / "judge_confusion.csv", rows)

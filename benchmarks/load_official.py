@@ -44,7 +44,8 @@ def nvidia_layout(G: Generator) -> dict:
     for j, size in enumerate(G.channels, start=-1):
         layers = {"conv1": "conv1"} if j < 0 else {"conv0": f"convs.{2 * j}", "conv1": f"convs.{2 * j + 1}"}
         for number, (layer, name) in enumerate(layers.items(), start=2 * j + 1 if j >= 0 else 0):
-            out |= {f"synthesis.b{size}.{layer}.{theirs}": state[f"{name}.{ours}"].reshape(shape) for theirs, ours, shape in (
+            out |= {f"synthesis.b{size}.{layer}.{theirs}": state[f"{name}.{ours}"].reshape(shape)
+                    for theirs, ours, shape in (
                 ("weight", "conv.weight", state[f"{name}.conv.weight"].shape[1:]), ("bias", "activate.bias", (-1,)),
                 ("noise_strength", "noise.weight", ()), ("affine.weight", "conv.modulation.weight", (-1, G.w_dim)),
                 ("affine.bias", "conv.modulation.bias", (-1,)))}

@@ -42,11 +42,14 @@ def main() -> None:
                     jobs = [(category, resolution, views, k * share, (k + 1) * share) for k in range(args.workers)]
                     began = time.perf_counter()
                     count = sum(pool.map(render, jobs))
-                    rows.append(dict(category=category, resolution=resolution, views=name, workers=args.workers, scenes=count,
-                                     scenes_per_second=round(count / (time.perf_counter() - began), 2), machine=machine()))
+                    rows.append(dict(category=category, resolution=resolution, views=name, workers=args.workers,
+                                     scenes=count,
+                                     scenes_per_second=round(count / (time.perf_counter() - began), 2),
+                                     machine=machine()))
     show([{k: v for k, v in row.items() if k != "machine"} for row in rows])
     write(RESULTS / "menagerie_speed.csv", rows)
-    slowest = min(row["scenes_per_second"] for row in rows if row["resolution"] == 64 and row["views"] == list(VIEWS)[0])
+    slowest = min(row["scenes_per_second"] for row in rows if row["resolution"] == 64
+                  and row["views"] == list(VIEWS)[0])
     print(f"slowest at 64 px: {slowest} scenes/s (wanted 15: {'yes' if slowest >= 15 else 'NO'})")
 
 

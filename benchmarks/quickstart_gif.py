@@ -2,8 +2,8 @@
 
     python benchmarks/quickstart_gif.py                    writes assets/quickstart.gif
 
-Run all cells, draw a horse with the mouse, press Start, watch. Frames are screenshots of the page; the GIF keeps as many
-of them, at such a size, as stay under two megabytes.
+Run all cells, draw a horse with the mouse, press Start, watch. Frames are screenshots of the page; the GIF keeps as
+many of them, at such a size, as stay under two megabytes.
 """
 import argparse
 import io
@@ -22,7 +22,8 @@ MOST_BYTES = 2_000_000
 WIDTH, COLORS = 720, 96                 # of the GIF, to begin with
 HORSE = (                               # a horse that faces left, by hand: shares of the canvas
     ((.30, .42), (.42, .45), (.55, .44), (.68, .42), (.76, .46), (.78, .56), (.75, .62)),        # back and haunch
-    ((.30, .42), (.25, .33), (.19, .28), (.15, .30), (.09, .40), (.11, .44), (.16, .42), (.21, .40), (.24, .50), (.30, .58)),
+    ((.30, .42), (.25, .33), (.19, .28), (.15, .30), (.09, .40), (.11, .44), (.16, .42), (.21, .40), (.24, .50),
+     (.30, .58)),
     ((.30, .58), (.31, .72), (.30, .86), (.34, .86), (.35, .72), (.37, .60)),                    # forelegs
     ((.37, .60), (.50, .63), (.62, .60)),                                                        # belly
     ((.62, .60), (.65, .72), (.63, .86), (.67, .86), (.70, .72), (.75, .62)),                    # hind legs
@@ -63,14 +64,17 @@ class Film:
 
 def play(notebook, film: Film, frames: int):
     """The whole scene: the waiting cell is started first, as Run All does, and everything else is done by hand."""
-    live = notebook.cell("LiveTraining(")
-    notebook.run(0, live + 1, seconds=900)
+    ready, live = notebook.cell("pad.ready("), notebook.cell("LiveTraining(")
+    notebook.run(0, ready, seconds=900)
+    notebook.stroke(list(HORSE[0]))                         # else the next cell would wait for a drawing
+    notebook.wait_until("pad.drawing.drawn", seconds=60)
+    notebook.run(ready, live + 1, seconds=900)
     notebook.begin(notebook.cell("live.finished("))
     notebook.page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
     canvas = notebook.page.locator(".jp-OutputArea canvas").nth(1)
     canvas.evaluate("canvas => canvas.scrollIntoView({block: 'start'})")
     film.shoot(1.2)
-    for stroke in HORSE:
+    for stroke in HORSE[1:]:
         notebook.stroke(list(stroke), canvas=1)
         film.shoot(0.35)
     film.shoot(0.8)

@@ -12,7 +12,8 @@ from sketchgan.weights import checkpoints
 if __name__ == "__main__":
     base = checkpoints.load_generator(WEIGHTS / "horse64.safetensors")
     mine = checkpoints.load_generator(ROOT / "outputs" / "quickstart" / "customized.safetensors")
-    picture = plotting.before_after(sample(base, 16, seed=1), sample(mine, 16, seed=1), load_sketches("horse_on_a_side", 64))
+    picture = plotting.before_after(sample(base, 16, seed=1), sample(mine, 16, seed=1),
+                                    load_sketches("horse_on_a_side", 64))
     (ROOT / "assets").mkdir(exist_ok=True)
     picture.convert("RGB").save(ROOT / "assets" / "quickstart.jpg", quality=88, optimize=True)
     print(ROOT / "assets" / "quickstart.jpg", picture.size)

@@ -3,7 +3,8 @@
     python benchmarks/readme_tables.py            # print them
     python benchmarks/readme_tables.py --write    # put them into README.md, between their marks
 
-A mark looks like `<!-- results: NAME -->`, and its table ends at the next `<!-- end -->`. A test compares them with the CSV.
+A mark looks like `<!-- results: NAME -->`, and its table ends at the next `<!-- end -->`. A test compares them with the
+CSV.
 """
 import re
 import sys
@@ -18,10 +19,12 @@ from sketchgan.study.tasks import TASKS
 
 README = ROOT / "README.md"
 MARK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.S)
-METHODS = {"base": "base", "warm start": "warm start alone", "adversarial": "the published recipe alone", "both": "warm start, then the published recipe"}
+METHODS = {"base": "base", "warm start": "warm start alone", "adversarial": "the published recipe alone",
+           "both": "warm start, then the published recipe"}
 KINDS = {"drawn": "drawn", "contour": "contours", "none": ""}
 HANDS_TASK = "pose 5"  # the folder of open hands, as the judge of photographs names it
-HANDS = {"open_contour": "open hand, five contours", "open_drawn": "open hand, five human drawings", "open_middle": "the same drawings, in the middle of the page",
+HANDS = {"open_contour": "open hand, five contours", "open_drawn": "open hand, five human drawings",
+         "open_middle": "the same drawings, in the middle of the page",
          "one_contour": "one finger, five contours", "two_contour": "two fingers, five contours"}
 
 
@@ -30,25 +33,32 @@ def percent(value: float) -> str:
 
 
 def curves(task: str) -> list[dict]:
-    """What five sketches did to a base of Menagerie, one line for each method and time, every run in its own order of time."""
+    """What five sketches did to a base of Menagerie, one line for each method and time."""
     rows = [row for row in read(RESULTS / "customise_curves.csv") if row["task"] == task]
-    of = lambda row: (row["images"] == "data", row["sketches"] == "contour", row["method"] == "adversarial", row["seed"], row["seconds"])
-    return [{"generator": METHODS[row["method"]], "sketches": KINDS[row["sketches"]], "D_image learns from": "" if row["images"] == "none" else row["images"],
+    of = lambda row: (row["images"] == "data", row["sketches"] == "contour", row["method"] == "adversarial",
+                      row["seed"], row["seconds"])
+    return [{"generator": METHODS[row["method"]], "sketches": KINDS[row["sketches"]],
+             "D_image learns from": "" if row["images"] == "none" else row["images"],
              "seed": row["seed"], "seconds of work": round(row["seconds"]), "share in the pose": percent(row["share"]),
-             "spread of mean colours, of the base's": f"{row['relative_color']:.2f}", "recall, of the base's": f"{row['relative_recall']:.2f}",
+             "spread of mean colours, of the base's": f"{row['relative_color']:.2f}",
+             "recall, of the base's": f"{row['relative_recall']:.2f}",
              "command": "`python benchmarks/customise_curves.py`"} for row in sorted(rows, key=of)]
 
 
 def hands() -> list[dict]:
     """What five sketches did to the base of hands."""
-    return [{"sketches": HANDS[row["task"]], "generator": METHODS[row["method"]], "seconds of work": row["seconds"], "share in the pose": percent(row["share"]),
-             "95 %": f"{percent(row['low'])} to {percent(row['high'])}", "distance, median": f"{row['nearest_median']:.1f}",
-             "command": "`python benchmarks/hands.py --seconds 90`"} for row in read(RESULTS / "hands.csv") if row["task"] in HANDS]
+    return [{"sketches": HANDS[row["task"]], "generator": METHODS[row["method"]], "seconds of work": row["seconds"],
+             "share in the pose": percent(row["share"]),
+             "95 %": f"{percent(row['low'])} to {percent(row['high'])}",
+             "distance, median": f"{row['nearest_median']:.1f}",
+             "command": "`python benchmarks/hands.py --seconds 90`"} for row in read(RESULTS / "hands.csv")
+            if row["task"] in HANDS]
 
 
 def ablations() -> list[dict]:
-    """The ablation tables, short: of each task the Frechet distance and the share, means over seeds; photographs in the last column."""
-    tasks = [(task, task.replace("_", " "), "ablations.csv") for task in TASKS] + [(HANDS_TASK, "open hand, photographs", "ablations_hands.csv")]
+    """The ablation tables, short: Frechet distance and share of each task, means over seeds; photographs at the end."""
+    tasks = [*((task, task.replace("_", " "), "ablations.csv") for task in TASKS),
+             (HANDS_TASK, "open hand, photographs", "ablations_hands.csv")]
     found = {csv: table.final(table.current(read(RESULTS / csv), Budget().iterations)) for _, _, csv in tasks}
     lines = []
     for row in ROWS:
@@ -61,7 +71,8 @@ def ablations() -> list[dict]:
     return lines
 
 
-TABLES = {"horse_on_a_side": lambda: curves("horse_on_a_side"), "standing_cat": lambda: curves("standing_cat"), "hands": hands, "ablations": ablations}
+TABLES = {"horse_on_a_side": lambda: curves("horse_on_a_side"), "standing_cat": lambda: curves("standing_cat"),
+          "hands": hands, "ablations": ablations}
 
 
 def filled(page: str) -> str:

@@ -1,4 +1,5 @@
-"""The same numbers before and after a change of the code: hashes of losses, a warm start, renders, metrics, parity cases.
+"""The same numbers before and after a change of the code: hashes of losses, a warm start, renders, metrics, parity
+cases.
 
     python benchmarks/same_numbers.py > before.txt      # and again after the change: diff says what moved
 
@@ -109,7 +110,8 @@ def pretraining(steps: int = 30) -> None:
         torch.manual_seed(3)
         features = features_of(dict(contour=1), 2, channels=(4, 4, 4, 4, 4)).eval()
         config = from_gan("GanConfig")(resolution=32, z_dim=48, w_dim=16, num_mapping=2, channels=channels,
-                                       d_channels=channels, batch=4, growth={16: 0.04}, kimg=0.12, d_reg_every=2, **extra)
+                                       d_channels=channels, batch=4, growth={16: 0.04}, kimg=0.12, d_reg_every=2,
+                                       **extra)
         trainer = from_gan("GanTrainer")(config, Noise(), features)
         logs = [list(trainer.step().values()) for _ in range(steps)]
         say(f"pretrain gan, {title}, {steps} steps", torch.tensor(sum(logs, [])))

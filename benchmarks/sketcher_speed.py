@@ -3,8 +3,8 @@
     python benchmarks/sketcher_speed.py
 
 The full size (ngf 64, 9 blocks) is timed with random weights: its own are not part of this project, and time does not
-depend on them. F1 is measured on scenes that F was not trained on (Menagerie, seed 4), within 1 and 2 pixels, with running and
-with batch statistics.
+depend on them. F1 is measured on scenes that F was not trained on (Menagerie, seed 4), within 1 and 2 pixels, with
+running and with batch statistics.
 """
 import argparse
 

@@ -2,7 +2,7 @@
 
     python notebooks/run.py                           every notebook
     python notebooks/run.py 00_quickstart.ipynb       some
-    python notebooks/run.py --tables                  only the cells that print what benchmarks/results/ holds, after it changed
+    python notebooks/run.py --tables                  only the cells that print what benchmarks/results/ holds
 
 A notebook that fails is left as it was. What a reader on GitHub cannot use is not saved: live widgets, which are dead
 in a file, and the widgets' state. `make notebooks` calls this.
@@ -32,7 +32,7 @@ def readable(notebook):
 
 
 def without_progress(outputs: list) -> list:
-    """Outputs without what progress bars wrote over: of a line with carriage returns, what a terminal shows in the end."""
+    """Outputs without what progress bars wrote over: of a line with carriage returns, what a terminal shows at last."""
     errors = [out for out in outputs if out.output_type == 'stream' and out.name == 'stderr']
     if errors:
         errors[0].text = ''.join(out.text for out in errors)        # a bar comes in pieces
@@ -51,9 +51,10 @@ def run(path: Path, minutes: float, only: set[str] | None = None) -> str:
     """
     notebook = nbformat.read(path, as_version=4)
     began = time.monotonic()
-    cells = notebook.cells if only is None else [cell for cell in notebook.cells if only & set(cell.metadata.get('tags', []))]
+    cells = [cell for cell in notebook.cells if only is None or only & set(cell.metadata.get('tags', []))]
     numbers = [cell.get('execution_count') for cell in cells]
-    part = nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)    # the same cells: outputs land in the notebook
+    # The same cells: outputs land in the notebook.
+    part = nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
     NotebookClient(part, timeout=60 * minutes, kernel_name='python3',
                    resources={'metadata': {'path': str(path.parent)}}).execute()
     if only is not None:                                        # a reader sees the notebook run from top to bottom
@@ -69,7 +70,8 @@ def run(path: Path, minutes: float, only: set[str] | None = None) -> str:
         kept.parent.mkdir(exist_ok=True)
         write_whole(kept, text)                                 # minutes of work, and what there is to look at
         sys.exit(f'{path.name} would be {size / 1000:.0f} kB with its outputs, {MOST_BYTES // 1000} kB at most: '
-                 f'draw smaller figures (lower dpi, fewer samples). It was not saved; this run lies in outputs/{path.name}.')
+                 f'draw smaller figures (lower dpi, fewer samples). It was not saved; this run lies in outputs/'
+                 f'{path.name}.')
     write_whole(path, text)
     return f'{path.name}: {time.monotonic() - began:.0f} s, {size / 1000:.0f} kB'
 
@@ -85,7 +87,8 @@ def main():
     if options.tables:
         notebooks = [path for path in notebooks if 'benchmarks/results' in path.read_text(encoding='utf-8')]
     for path in notebooks:
-        print(run(path.resolve(), options.minutes, {'imports', 'nbval-check-output', 'figure'} if options.tables else None), flush=True)
+        only = {'imports', 'nbval-check-output', 'figure'} if options.tables else None
+        print(run(path.resolve(), options.minutes, only), flush=True)
 
 
 if __name__ == '__main__':

@@ -30,7 +30,7 @@ if 'google.colab' in sys.modules:
 
 
 def project(pyproject: Path) -> tuple[str, list[str]]:
-    """The public address, and what a Colab machine must install: all that a notebook needs but torch and Jupyter itself.
+    """The public address, and what a Colab machine must install: all that a notebook needs but torch and Jupyter.
 
     torch is left out because Colab's own build fits its GPU; ranges, not pins, so that pip leaves alone what fits.
     """

@@ -7,27 +7,33 @@ Nothing here uses pyplot, which is one global state and breaks in the threads th
 
 import io
 import math
+from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from .files.checks import Count, Filled, Limits, Positive, Whole, checked, shape
 
 INK, MUTED, RULE, PAPER = "#22252b", "#6b7280", "#c4c8cf", "#ffffff"
+# What can be shown: also of a training that has gone wrong, so NaN is let through.
+Shown, Drawn = shape("N", (1, 3), "H", "W", kind="floats"), shape("N", 1, "H", "W", kind="floats")
 COLORS = ("#d1495b", "#2a6f97", "#edae49", "#3d8361", "#8e6c8a", "#6b7280")   # told apart by colour-blind readers too
 
 
 # -------------------------------------------------------------------------------------------------------------- pixels
 
-def to_uint8(images):
+@checked
+def to_uint8(images: Shown):
     """uint8 [N, H, W, 3] of images [N, 3, H, W] or sketches [N, 1, H, W] in [-1, 1]; values beyond are clipped."""
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"images of shape [N, 3, H, W] or sketches [N, 1, H, W] were wanted, not {tuple(images.shape)}; "
-                         "add a missing batch dimension with x[None]")
     images = images.detach().float().cpu().expand(-1, 3, -1, -1)
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def image_grid(images, cols=None, scale=1, gap=2):
+@checked
+def image_grid(images: Shown, cols: Count | None = None, scale: Count = 1, gap: Whole = 2):
     """All `images` in rows of `cols`, read like text.
 
     images: [N, 3, H, W] or sketches [N, 1, H, W] in [-1, 1]. cols: the default makes it about square. scale: whole
@@ -35,8 +41,6 @@ def image_grid(images, cols=None, scale=1, gap=2):
     """
     pixels = to_uint8(images).repeat(scale, 1).repeat(scale, 2)                      # [NHW3]
     n, height, width, _ = pixels.shape
-    if n == 0:
-        raise ValueError("a grid of no images cannot be drawn; give at least one")
     cols = min(n, cols or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / cols)
     grid = np.full((rows * (height + gap) - gap, cols * (width + gap) - gap, 3), 255, np.uint8)
@@ -53,7 +57,8 @@ def interleave(*sets, cols=8):
     return torch.cat([images[start:start + cols] for start in range(0, len(sets[0]), cols) for images in sets])
 
 
-def sketch_sheet(sketches, cols=8, scale=2):
+@checked
+def sketch_sheet(sketches: Drawn, cols: Count = 8, scale: Count = 2):
     """Sketches [S, 1, R, R] in rows of `cols`, each in a thin frame, for white paper on a white page."""
     sheet = image_grid(sketches, cols, scale)
     pen, pitch = ImageDraw.Draw(sheet), sketches.shape[-1] * scale + 2
@@ -63,7 +68,8 @@ def sketch_sheet(sketches, cols=8, scale=2):
     return sheet
 
 
-def png(image, compress_level=1):
+@checked
+def png(image: Image.Image, compress_level: Annotated[int, Limits(least=0, most=9)] = 1):
     """PNG bytes of a PIL image, for `ipywidgets.Image.value`; level 1 is quick, and the wire is mostly local."""
     file = io.BytesIO()
     image.save(file, "png", compress_level=compress_level)
@@ -95,7 +101,8 @@ def compact_outputs(quality=80):
 
 # -------------------------------------------------------------------------------------------------- figures with names
 
-def before_after(before, after, sketches=None, cols=8, scale=2):
+@checked
+def before_after(before: Shown, after: Shown, sketches: Drawn | None = None, cols: Count = 8, scale: Count = 2):
     """Rows of samples before and after, from the same z and the same noise, picture by picture.
 
     before, after: [N, 3, H, W]; after[i] has the z and the noise of before[i] (else the comparison says nothing).
@@ -111,10 +118,11 @@ def before_after(before, after, sketches=None, cols=8, scale=2):
     return stack(blocks)
 
 
-def stack(blocks, margin=30, gap=12):
+@checked
+def stack(blocks: Annotated[list[tuple[str, Image.Image]], Filled()], margin: Count = 30, gap: Whole = 12):
     """Pictures above each other, each with its name written up its left side.
 
-    blocks: sequence of (name, PIL image). margin: pixels for the names. gap: pixels between pictures.
+    blocks: list of (name, PIL image). margin: pixels for the names. gap: pixels between pictures.
     """
     width = margin + max(picture.width for _, picture in blocks)
     figure = Image.new("RGB", (width, sum(picture.height + gap for _, picture in blocks) - gap), PAPER)
@@ -128,8 +136,12 @@ def stack(blocks, margin=30, gap=12):
     return figure
 
 
-def nearest_strip(sketch, images, distances, scale=1):
+@checked
+def nearest_strip(sketch: Drawn, images: Shown, distances: Sequence | Tensor | np.ndarray, scale: Count = 1):
     """A sketch [1, 1, R, R] and, to its right, images [K, 3 or 1, R, R] with their distances [K] to it in pixels."""
+    if len(sketch) != 1 or len(distances) != len(images) or getattr(distances, "ndim", 1) != 1:
+        raise ValueError(f"sketch has {len(sketch)} rows, and there are {len(images)} images and {len(distances)} "
+                         "distances; wanted one sketch, and one of distances for each of images")
     pictures = [sketch_sheet(sketch, 1, scale), *(image_grid(image[None], 1, scale) for image in images)]
     names = ["sketch", *(f"{float(distance):.2f} px" for distance in distances)]
     pitch, head = pictures[0].width + 4, 20
@@ -137,18 +149,20 @@ def nearest_strip(sketch, images, distances, scale=1):
     pen = ImageDraw.Draw(figure)
     for i, (name, picture) in enumerate(zip(names, pictures, strict=True)):
         figure.paste(picture, (i * pitch, head))
-        pen.text((i * pitch + picture.width / 2, head / 2), name, MUTED if i else INK, ImageFont.load_default(12), anchor="mm")
+        middle, color = (i * pitch + picture.width / 2, head / 2), MUTED if i else INK
+        pen.text(middle, name, color, ImageFont.load_default(12), anchor="mm")
     return figure
 
 
-def normalized(given, sketches, cols=6, side=128):
+@checked
+def normalized(given: Annotated[dict[str, Image.Image], Filled()], sketches: Drawn, cols: Count = 6, side: Count = 128):
     """Drawings as they were given and, below each, the sketch [S, 1, R, R] that `normalize_sketch` made of it.
 
     given: name -> picture (PIL; `drawing.as_given` makes one of anything that normalize_sketch takes). side: screen
     pixels of a cell.
     """
     if len(given) != len(sketches):
-        raise ValueError(f"{len(given)} drawings and {len(sketches)} sketches: give one sketch for each")
+        raise ValueError(f"{len(given)} given drawings and {len(sketches)} sketches: give one sketch for each")
     head, pitch = 18, (side + 6, 2 * side + 30)
     figure = Image.new("RGB", (min(cols, len(given)) * pitch[0] - 6, -(-len(given) // cols) * pitch[1] - 6), PAPER)
     pen = ImageDraw.Draw(figure)
@@ -166,7 +180,9 @@ def normalized(given, sketches, cols=6, side=128):
 
 # -------------------------------------------------------------------------------------------------------------- curves
 
-def curves(series, xlabel="", ylabel="", smooth=0.0, size=(7.0, 2.8), dpi=100):
+@checked
+def curves(series: dict, xlabel: str = "", ylabel: str = "", smooth: Annotated[float, Limits(least=0, below=1)] = 0.0,
+           size: tuple[Positive, Positive] = (7.0, 2.8), dpi: Count = 100):
     """Lines over a shared axis.
 
     series: name -> y values, or name -> (x, y), or name -> (x, y, low, high) with the interval low..high shaded.

@@ -1,4 +1,5 @@
-"""Pickles as NVIDIA's stylegan2-ada-pytorch writes them: real names, source code inside, tensors as PyTorch pickles them.
+"""Pickles as NVIDIA's stylegan2-ada-pytorch writes them: real names, source code inside, tensors as PyTorch pickles
+them.
 
 The classes are ours and stand in only while a file is written; afterwards nothing of theirs can be imported, so that a
 reader which tried to would fail.
@@ -48,7 +49,8 @@ def _reconstruct_persistent_obj(meta):
 @contextlib.contextmanager
 def pretended():
     """While this lasts, the stand-ins have the names that NVIDIA's code has."""
-    modules = {name: types.ModuleType(name) for name in ("torch_utils", "torch_utils.persistence", "dnnlib", "dnnlib.util",
+    modules = {name: types.ModuleType(name)
+               for name in ("torch_utils", "torch_utils.persistence", "dnnlib", "dnnlib.util",
                                                          "dnnlib.tflib", "dnnlib.tflib.network")}
     places = {_reconstruct_persistent_obj: "torch_utils.persistence", EasyDict: "dnnlib.util",
               Network: "dnnlib.tflib.network"}
@@ -82,7 +84,8 @@ def tree(arrays: dict[str, np.ndarray], attributes: dict[str, dict], class_name:
             own[key] = torch.from_numpy(np.array(value))
     modules = {name: tree(part, attributes, name.title(), f"{prefix}{name}.") for name, part in parts.items()}
     if prefix == "b4." and "out" in parts:  # the discriminator's epilogue has a layer without tensors
-        modules["mbstd"] = Module("MinibatchStdLayer", {}, {}, **attributes.get("b4.mbstd", dict(group_size=4, num_channels=1)))
+        modules["mbstd"] = Module("MinibatchStdLayer", {}, {},
+                                  **attributes.get("b4.mbstd", dict(group_size=4, num_channels=1)))
     given = attributes.get(prefix.rstrip("."), {})
     return Module(class_name, own, modules, **_layer(prefix, attributes) | given)
 
@@ -120,7 +123,8 @@ def training_pickle(G=None, D=None, G_ema=None, protocol: int = 4) -> bytes:
     """What NVIDIA's training writes: the networks, the augmentation and how the data set was opened."""
     networks = {name: network for name, network in (("G", G), ("D", D), ("G_ema", G_ema)) if network is not None}
     pipe = Module("AugmentPipe", {"p": torch.zeros(())}, {}, xflip=1)
-    return dump(dict(training_set_kwargs=EasyDict(path="photos.zip", max_size=np.int64(5)), augment_pipe=pipe, **networks),
+    return dump(dict(training_set_kwargs=EasyDict(path="photos.zip", max_size=np.int64(5)), augment_pipe=pipe,
+                     **networks),
                 protocol)
 
 

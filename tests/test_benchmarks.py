@@ -62,7 +62,7 @@ def test_a_curve_is_measured_in_pieces_and_no_row_twice(benchmark, weights, tmp_
     again = curves.Bench(weights, samples=8, threads=torch.get_num_threads())
     assert len(again.rows) == 3, "rows are read back"
     again.run(job, deadline=time.monotonic())
-    assert len(again.rows) == 3 and job.checkpoint.is_file(), "the next time is far away: the state waits in its checkpoint"
+    assert len(again.rows) == 3 and job.checkpoint.is_file(), "the next time is far away: the state waits"
     kept = checkpoints.load_training(job.checkpoint)["seconds"]
     again.run(job, deadline=time.monotonic())
     assert checkpoints.load_training(job.checkpoint)["seconds"] > kept, "and goes on from there"
@@ -130,7 +130,8 @@ def test_the_judges_confusion_counts_labels_of_this_gan_only(benchmark, weights,
     assert {name: clean[name] for name in expected} == pytest.approx(expected, abs=1e-4)
     assert [labelled[k] for k in ("tp", "fp", "fn", "tn", "unclear")] == [2, 2, 0, 0, 1]
 
-    confusion.write(tmp_path / "labels" / "standing_cat.csv", [row | {"gan": "sha256:0", "label": "yes"} for row in rows])
+    confusion.write(tmp_path / "labels" / "standing_cat.csv",
+                    [row | {"gan": "sha256:0", "label": "yes"} for row in rows])
     confusion.main()
     assert "another version of the base GAN" in capsys.readouterr().out
 
@@ -150,3 +151,32 @@ def test_the_readme_s_tables_are_what_the_csv_files_say(benchmark, root):
     assert {name for _, name, _ in tables.MARK.findall(page)} == set(tables.TABLES), "every table has its mark"
     assert tables.filled(page) == page, "run `python benchmarks/readme_tables.py --write`"
     assert tables.filled(page.replace(" % |", " ‰ |")) == page, "a figure that was changed by hand is found"
+
+
+def test_the_gpu_run_is_rehearsed_at_16_px(benchmark, tmp_path, monkeypatch):
+    """Packs, trains pairs and game within the time, writes small files, goes on from them."""
+    from PIL import Image
+
+    from sketchgan.nets.features import Features
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(12):
+        Image.new("RGB", (20, 20), (20 * i, 100, 250 - 20 * i)).save(photos / f"{i}.png")
+    bases = benchmark("gpu_bases")
+    torch.manual_seed(0)
+    monkeypatch.setattr(bases, "load_imagenet", lambda: Features(dict(contour=1), 2, channels=(4, 4, 4, 4, 4)))
+    monkeypatch.setattr(bases.time, "monotonic", iter(range(0, 10 ** 6)).__next__)      # a step is a second
+    monkeypatch.setattr("sketchgan.pretraining.mapping.teach_mapping", lambda *args, **options: 0.0)
+    monkeypatch.setattr("sketchgan.pretraining.gan.teach_mapping", lambda *args, **options: 0.0)
+    bases.main(["pack", str(photos), "--resolution", "16", "--out", str(tmp_path / "pack")])
+    packed = bases.Packed(tmp_path / "pack" / "photos.npz", "cpu")
+    assert len(packed) == 12 and packed.code.shape == (12, 11) and packed[torch.tensor([3])].shape == (1, 3, 16, 16)
+    run = ["train", str(tmp_path / "pack"), "--minutes", "2.2", "--device", "cpu", "--batch", "4"]
+    bases.main([*run, "--out", str(tmp_path / "first")])
+    files = {f.name: f.stat().st_size for f in (tmp_path / "first" / "photos").iterdir()}
+    assert {"networks.pt", "moments.pt", "gan.safetensors"} < files.keys() and max(files.values()) < 16e6
+    first = checkpoints.load_training(tmp_path / "first" / "photos" / "networks.pt")
+    assert first["taught"] and 0.4 < first["config"]["paired_kimg"] * 1000 / first["seen"] < 0.8
+    bases.main([*run, "--out", str(tmp_path / "second"), "--resume", str(tmp_path / "first")])
+    second = checkpoints.load_training(tmp_path / "second" / "photos" / "networks.pt")
+    assert second["seen"] > first["seen"] and second["seconds"] > first["seconds"] and second["G_opt"]["steps"] > 0

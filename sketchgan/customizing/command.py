@@ -8,57 +8,75 @@ import argparse
 import copy
 import csv
 import io
-import signal
+import itertools
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from .. import plotting
+from ..drawing.placing import usual_box
 from ..drawing.sketches import load_sketches
-from ..files.atomic import write_atomically
+from ..files.atomic import locked, set_aside, write_atomically
 from ..files.places import weights_folder
+from ..files.progress import Progress
+from ..nets.judge import SIZE
 from ..nets.sampling import sample
 from ..photos.datasets import ImageFolder
 from ..weights import checkpoints
 from ..weights.own import load_judge
 from ..world.scenes import PREDICATES
-from .controls import Controls
-from .run import CustomizeConfig, Step, customize
-from .step import NonFiniteLoss
+from .run import Run
+from .step import CustomizeConfig, NonFiniteLoss, Step
 from .stopping import StoppingRule
 from .warmstart import WarmStart
 
 SHOWN, JUDGED = 32, 256  # samples in the pictures, and for the share in the summary
 REFRESH = 20             # seconds between two versions of the pictures
+MINUTES = 3.0            # of training, where neither minutes nor iterations are given
+DRAWN = ["standing_cat"]
+TRAINING = "training.pt"
+MADE = ("customized.safetensors", "mapping_delta.safetensors", "summary.txt", "log.csv", "sketches.png", "before.png",
+        "nearest.png", "after.png", "grid.png", TRAINING)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line: what to customise, with which drawings, for how long, and where to."""
     p = argparse.ArgumentParser(prog="python -m sketchgan customize", description="Customise a GAN with your sketches "
                                 "(Sketch Your Own GAN). Stop with Ctrl-C: nothing is lost, --resume goes on.")
-    p.add_argument("--base", default="cat", help="base GAN: a name in data/weights, such as cat, or a file with G and D")
-    p.add_argument("--sketches", nargs="+", default=["standing_cat"],
-                   help="a name in data/sketches, or drawings: images, a folder of them, or stroke JSON")
-    p.add_argument("--images", help="folder of photographs for the image regularisation; without it: samples of the base")
-    p.add_argument("--sketcher", default=str(weights_folder() / "photosketch.safetensors"), help="the network F, photo to sketch")
-    p.add_argument("--minutes", type=float, help="how long to work, warm start included (default 3 without --iterations)")
+    p.add_argument("--base", default="cat", help="base GAN: a name in data/weights, such as cat, or a file with G and "
+                                                 "D")
+    p.add_argument("--discriminator", help="the file of D, where it is not in that of G (netD.pth beside netG.pth)")
+    p.add_argument("--sketches", nargs="+",
+                   help="a name in data/sketches, or drawings: images, a folder of them, or stroke JSON (default: "
+                        f"{DRAWN[0]}, or with --resume those of the run)")
+    p.add_argument("--fit", action=argparse.BooleanOptionalAction, default=True,
+                   help="move and scale a sketch that stands where the base never paints; without: as drawn")
+    p.add_argument("--images", help="folder of photographs for the image regularisation; without it: samples of the "
+                                    "base")
+    p.add_argument("--sketcher", default=str(weights_folder() / "photosketch.safetensors"),
+                   help="the network F, photo to sketch")
+    p.add_argument("--minutes", type=float,
+                   help=f"how long to train after the warm start (default {MINUTES:g} without --iterations)")
     p.add_argument("--iterations", type=int, help="how many iterations to do in all")
     p.add_argument("--warm-start", action=argparse.BooleanOptionalAction, default=True,
                    help="fit the mapping network to the nearest samples first; without: as published")
     p.add_argument("--keep", type=float, default=WarmStart.keep,
-                   help="share of the base's samples that is near enough for the warm start: less for a pose it seldom paints, "
+                   help="share of the base's samples that is near enough for the warm start: less for a pose it seldom "
+                        "paints, "
                         "more for variety (default %(default)s)")
     p.add_argument("--stopping", action=argparse.BooleanOptionalAction, default=True,
-                   help="end when nothing nearer to the sketches comes, and keep the best; without: train on, keep the last")
+                   help="end when nothing nearer to the sketches comes, and keep the best; without: train on, keep the "
+                        "last")
     p.add_argument("--batch", type=int, default=CustomizeConfig.batch)
     p.add_argument("--lr", type=float, default=CustomizeConfig.lr)
     p.add_argument("--g-lr-factor", type=float, default=CustomizeConfig.g_lr_factor,
                    help="speeds G up alone; 1 is the published rate")
     p.add_argument("--l-image", type=float, default=CustomizeConfig.l_image, help="weight of the image regularisation")
-    p.add_argument("--l-weight", type=float, default=CustomizeConfig.l_weight, help="weight of the weight regularisation")
+    p.add_argument("--l-weight", type=float, default=CustomizeConfig.l_weight,
+                   help="weight of the weight regularisation")
     p.add_argument("--augment", default=CustomizeConfig.augment, help="'' for none")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=2, help="of the CPU; results are exact only for the same number")
@@ -76,34 +94,48 @@ def main(argv: list[str] | None = None) -> None:
         run(args)
     except (ValueError, OSError, NonFiniteLoss) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"interrupted; what was trained, if anything, is in {Path(args.out) / TRAINING}, for --resume")
+
+
+def recipe(args: argparse.Namespace) -> CustomizeConfig:
+    """What the arguments ask for; raises ValueError."""
+    given = {} if args.iterations is None else {"iterations": args.iterations}
+    return CustomizeConfig(
+        **given, batch=args.batch, lr=args.lr, g_lr_factor=args.g_lr_factor, l_image=args.l_image,
+                           l_weight=args.l_weight,
+        augment=args.augment, warm_start=args.warm_start, warm=WarmStart(keep=args.keep), seed=args.seed,
+        stopping=StoppingRule() if args.stopping else None, device=args.device, threads=args.threads, bf16=args.bf16)
 
 
 def run(args: argparse.Namespace) -> None:
     """Load, customise, save; `args` as from `parser()`."""
-    out, checkpoint = Path(args.out), Path(args.out) / "training.pt"
+    out, checkpoint, config = Path(args.out), Path(args.out) / TRAINING, recipe(args)
     if args.resume and not checkpoint.is_file():
         raise ValueError(f"There is nothing to resume: no file {checkpoint}. Leave out --resume, or check --out.")
     torch.set_num_threads(args.threads)
     base = find_base(args.base)
-    G, D = checkpoints.load_generator(base), checkpoints.load_discriminator(base)
+    G, D = checkpoints.load_generator(base), checkpoints.load_discriminator(args.discriminator or base)
     F = checkpoints.load_photosketch(args.sketcher)
-    sketches = load_sketches(args.sketches[0] if len(args.sketches) == 1 else args.sketches, G.resolution)
+    minutes = MINUTES if args.minutes is None and args.iterations is None else args.minutes
     images = ImageFolder(args.images, G.resolution) if args.images else None
-    minutes = args.minutes if args.minutes or args.iterations else 3.0
-    config = CustomizeConfig(
-        iterations=args.iterations or CustomizeConfig.iterations, batch=args.batch, lr=args.lr,
-        g_lr_factor=args.g_lr_factor, l_image=args.l_image, l_weight=args.l_weight, augment=args.augment,
-        warm_start=args.warm_start, warm=WarmStart(keep=args.keep), stopping=StoppingRule() if args.stopping else None,
-        seed=args.seed, device=args.device, threads=args.threads, bf16=args.bf16)
-    report = Report(out, G.to(args.device), sketches, args.resume)
-    controls = Controls()
-    interrupted = signal.signal(signal.SIGINT, lambda *_: setattr(controls, "stop", True))
-    try:
-        steps = customize(G, D, F, sketches, images, config, controls, checkpoint if args.resume else None, checkpoint)
-        watch(steps, config, minutes, report)
-    finally:
-        signal.signal(signal.SIGINT, interrupted)
-    report.finish(args)
+    run = Run(G, D, F, drawings(args, G, F), images, config, resume=checkpoint if args.resume else None,
+              checkpoint=checkpoint, minutes=minutes)
+    with locked(out, "the command customize"):
+        report = Report(out, run, G.to(args.device), args.resume)
+        watch(run.steps(), report)
+        if not run.changed:
+            raise ValueError(f"Nothing was trained, so there is no result in {out}. Let it run longer, with --resume.")
+        report.finish(args)
+
+
+def drawings(args: argparse.Namespace, G, F) -> torch.Tensor | None:
+    """The sketches [S, 1, R, R] that are asked for; None for those of the run that is resumed."""
+    if args.resume and not args.sketches:
+        return None
+    names = args.sketches = args.sketches or DRAWN
+    fit = usual_box(G, F) if args.fit else None
+    return load_sketches(names[0] if len(names) == 1 else names, G.resolution, fit=fit)
 
 
 def find_base(name: str) -> Path:
@@ -116,46 +148,53 @@ def find_base(name: str) -> Path:
                      f"Train one with: python -m sketchgan pretrain gan --help")
 
 
-def watch(steps, config: CustomizeConfig, minutes: float | None, report: "Report") -> None:
-    """Follow a customisation with a progress bar until it ends or the minutes of work are over."""
-    total = 60 * minutes if minutes else 1.0
-    bar = tqdm(total=round(total, 1), bar_format="{l_bar}{bar}| {elapsed} (about {remaining} left){postfix}")
-    first_seconds = None
-    for step in steps:
-        first_seconds = step.seconds if first_seconds is None else first_seconds
-        spent = step.seconds - first_seconds
-        share = max(spent / total if minutes else 0.0, step.done if step.phase != "warm" else 0.0)
-        bar.n = round(min(share, 1.0) * total, 3)
-        what = step.message or f"iteration {step.iteration + 1}"
-        bar.set_postfix_str(", ".join([what, *(f"{k} {v:.2f}" for k, v in step.losses.items())][:4]))
-        report.take(step)
-        if minutes and spent >= total:
-            break
-    steps.close()  # writes the checkpoint
-    bar.close()
+def watch(steps: Iterator[Step], report: "Report") -> None:
+    """Follow a customisation with one bar for all of it until it ends, or Ctrl-C ends it."""
+    with Progress(total=1.0, bar_format="{percentage:3.0f}%|{bar}| {elapsed}{postfix}") as bar:
+        try:
+            for step in steps:
+                bar.n = round(step.done, 4)
+                left = f"about {int(step.left) // 60}:{int(step.left) % 60:02d} left"
+                what = step.message or f"iteration {step.iteration + 1}"
+                bar.set_postfix_str(", ".join([left, what, *(f"{k} {v:.2f}" for k, v in step.losses.items())][:5]))
+                report.take(step)
+        except KeyboardInterrupt:  # the run is whole and has kept what there was
+            pass
 
 
 class Report:
     """The pictures, the log and the models of one run, in one folder."""
 
-    def __init__(self, out: Path, G, sketches: torch.Tensor, resumed: bool):
-        self.out, self.base, self.G, self.sketches = out, G, G, sketches
-        self.before = sample(G, SHOWN, seed=1)
+    def __init__(self, out: Path, run: Run, base, resumed: bool):
+        self.out, self.run, self.base, self.G = out, run, base, run.state.G_shown
+        self.before = sample(base, SHOWN, seed=1)
         self.rows = self.read_log() if resumed else []
-        self.shown_at, self.seconds, self.kept = 0.0, 0.0, ""
-        self.iteration = int(self.rows[-1]["iteration"]) + 1 if self.rows else 0
-        self.picture("sketches.png", plotting.sketch_sheet(sketches))
+        self.shown_at, self.kept, self.begun = 0.0, "", resumed
+
+    def begin(self) -> None:
+        """Give the folder to this run, once there is something to show; what another run made there is set aside."""
+        self.begun = True
+        made = [self.out / name for name in MADE if (self.out / name).exists()]
+        if made:
+            places = (self.out / f"before{f'-{i}' if i > 1 else ''}" for i in itertools.count(1))
+            aside = next(place for place in places if not place.exists())
+            aside.mkdir()
+            for path in made:
+                path.replace(aside / path.name)
+            print(f"What another run made in {self.out} is now in {aside}", file=sys.stderr)
+        self.picture("sketches.png", plotting.sketch_sheet(self.run.terms["sketches"]))
         self.picture("before.png", plotting.image_grid(self.before, 8, 2))
 
     def take(self, step: Step) -> None:
         """Note a step; every few seconds, show where things stand."""
-        self.G, self.seconds = step.G, step.seconds
+        if not self.begun:
+            self.begin()
+        self.G = step.G
         if step.phase == "train":
-            self.iteration = step.iteration + 1
             self.rows.append({"iteration": step.iteration, "seconds": round(step.seconds, 3), **step.losses})
         elif step.phase == "chosen":
             self.kept = f"; {step.message}"
-        if time.monotonic() - self.shown_at < REFRESH and not (step.phase == "warm" and step.done == 1):
+        if time.monotonic() - self.shown_at < REFRESH and not (step.phase == "warm" and step.share == 1):
             return
         self.shown_at = time.monotonic()
         if step.phase == "warm" and step.samples is not None:
@@ -166,7 +205,7 @@ class Report:
     def show_after(self) -> None:
         after = sample(self.G, SHOWN, seed=1)  # the z and the noise of `before`
         self.picture("after.png", plotting.image_grid(after, 8, 2))
-        self.picture("grid.png", plotting.before_after(self.before, after, self.sketches))
+        self.picture("grid.png", plotting.before_after(self.before, after, self.run.terms["sketches"]))
         self.write_log()
 
     def finish(self, args: argparse.Namespace) -> None:
@@ -174,11 +213,13 @@ class Report:
         self.show_after()
         G = copy.deepcopy(self.G).eval()
         checkpoints.save(self.out / "customized.safetensors", G=G, metadata={"customized": vars(args)})
-        checkpoints.save_delta(self.out / "mapping_delta.safetensors", G, self.base, metadata={"customized": vars(args)})
-        task = Path(args.sketches[0]).stem
+        checkpoints.save_delta(self.out / "mapping_delta.safetensors", G, self.base,
+                               metadata={"customized": vars(args)})
+        count, state = len(self.run.terms["sketches"]), self.run.state
+        task = Path(args.sketches[0]).stem if args.sketches else "your sketches"
         warm = "warm start and " if args.warm_start else ""
-        line = (f"{task}: {args.base} with {len(self.sketches)} sketches, {warm}{self.iteration} iterations in "
-                f"{self.seconds:.0f} s on {args.device}{self.kept}{self.shares(task)}")
+        line = (f"{task}: {args.base} with {count} sketches, {warm}{state.iteration} iterations in "
+                f"{self.run.seconds:.0f} s on {args.device}{self.kept}{self.shares(task)}")
         write_atomically(self.out / "summary.txt", f"{line}\n".encode())
         print(f"{line}\nLook at {self.out / 'grid.png'}; your GAN is {self.out / 'customized.safetensors'}")
 
@@ -188,21 +229,29 @@ class Report:
         if task not in PREDICATES or not path.is_file():
             return ""
         judge = load_judge(path)
+        if self.base.resolution < SIZE:
+            return f"; not judged: our judge needs {SIZE} px, and these are {self.base.resolution} px"
         share = []
         for G in (self.base, self.G):
             images = sample(G, JUDGED, seed=2)
             good = judge.satisfies(task, images) & judge.recognisable(PREDICATES[task], images)
             share.append(f"{good.float().mean():.0%}")
-        return f"; {task} among {JUDGED} random samples: {share[0]} before, {share[1]} after (uncorrected, by our judge)"
+        return f"; {task} among {JUDGED} samples: {share[0]} before, {share[1]} after (uncorrected, by our judge)"
 
     def picture(self, name: str, image) -> None:
         write_atomically(self.out / name, plotting.png(image))
 
     def read_log(self) -> list[dict]:
-        path = self.out / "log.csv"
-        if not path.is_file():
+        """The rows of the log until where the run goes on; a log that was damaged is no reason not to go on."""
+        try:
+            rows = list(csv.DictReader(io.StringIO((self.out / "log.csv").read_text("utf-8"))))
+            return [row for row in rows if int(row["iteration"]) < self.run.state.iteration and None not in row]
+        except FileNotFoundError:
             return []
-        return list(csv.DictReader(io.StringIO(path.read_text())))
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            aside = set_aside(self.out / "log.csv")
+            print(f"log.csv could not be read ({error}); it is now {aside}, and a new one begins", file=sys.stderr)
+            return []
 
     def write_log(self) -> None:
         """All losses so far; of iterations done twice (a resume from an earlier checkpoint) the later ones."""

@@ -5,14 +5,19 @@ callbacks arrive on any thread and at any moment; training reads all of them tog
 A wrong value is refused where it is set, on the thread of whoever set it, so that training never stumbles over it.
 """
 
-import math
+import contextlib
+import signal
 import threading
+import time
+from typing import Annotated
 
 import torch
 
+from ..files.checks import Weight, check
 from ..nets.augment import parse_policy
 
-NAMES = ("sketches", "l_image", "l_weight", "augment")
+TERMS = {"l_image": Weight, "l_weight": Weight, "augment": Annotated[str, parse_policy]}
+NAMES = ("sketches", *TERMS)
 
 
 class Controls:
@@ -22,7 +27,7 @@ class Controls:
         sketches: [S, 1, R, R] in [-1, 1], paper +1 and ink -1; replaces all the sketches.
         l_image: weight of the image regularisation, at least 0.
         l_weight: weight of the weight regularisation, at least 0.
-        augment: policy of `sketchgan.augment`, such as 'translation'; '' for none.
+        augment: policy of `nets.augment`, such as 'translation'; '' for none.
         pause: True holds training before the next step, False lets it go on.
         stop: True ends training before the next step (after a checkpoint, if one was asked for).
     """
@@ -31,8 +36,13 @@ class Controls:
         self._condition = threading.Condition()
         self._values = dict.fromkeys(NAMES)
         self._pause = self._stop = False
-        self._resolution = None
+        self._resolution, self._drawn_at = None, float("-inf")
         self.set(sketches=sketches, l_image=l_image, l_weight=l_weight, augment=augment)
+
+    def __setattr__(self, name, value):
+        if not (name.startswith("_") or hasattr(type(self), name)):
+            raise AttributeError(f"Controls have no {name!r}. Set any of: {', '.join(NAMES)}, pause, stop.")
+        super().__setattr__(name, value)
 
     def set(self, **values) -> None:
         """Change several values at once: a step sees all of them or none.  Raises ValueError and changes nothing
@@ -40,10 +50,11 @@ class Controls:
         for name in values:
             if name not in NAMES:
                 raise ValueError(f"Controls have no {name!r}. Set any of: {', '.join(NAMES)}.")
-        values = {name: CHECKS[name](value) for name, value in values.items() if value is not None}
+        values = {name: check_term(name, value) for name, value in values.items() if value is not None}
         with self._condition:
-            if "sketches" in values and self._resolution is not None:
+            if "sketches" in values:
                 check_sketches(values["sketches"], self._resolution)
+                self._drawn_at = time.monotonic()
             self._values.update(values)
 
     def read(self) -> dict:
@@ -58,44 +69,38 @@ class Controls:
                 check_sketches(self._values["sketches"], resolution)
             self._resolution = resolution
 
-    def wait_while_paused(self) -> None:
-        """Return at once, or as soon as `pause` is False or `stop` is True."""
+    def wait_while_paused(self, seconds: float | None = None) -> float:
+        """Return as soon as `pause` is False or `stop` is True, or after so many seconds; how long that took."""
+        began = time.perf_counter()
         with self._condition:
-            self._condition.wait_for(lambda: self._stop or not self._pause)
+            self._condition.wait_for(lambda: self._stop or not self._pause, seconds)
+        return time.perf_counter() - began
 
     @property
-    def pause(self) -> bool:
-        return self._pause
+    def drawn_for(self) -> float:
+        """Seconds since other sketches were last wished for."""
+        return time.monotonic() - self._drawn_at
 
-    @pause.setter
-    def pause(self, value: bool) -> None:
+    def _switch(self, name: str, value: bool) -> None:
         with self._condition:
-            self._pause = bool(value)
+            setattr(self, f"_{name}", check(f"{name} of Controls", value, bool))
             self._condition.notify_all()
 
-    @property
-    def stop(self) -> bool:
-        return self._stop
-
-    @stop.setter
-    def stop(self, value: bool) -> None:
-        with self._condition:
-            self._stop = bool(value)
-            self._condition.notify_all()
+    pause = property(lambda self: self._pause, lambda self, value: self._switch("pause", value))
+    stop = property(lambda self: self._stop, lambda self, value: self._switch("stop", value))
 
 
 def _value_property(name: str) -> property:
-    def read(controls):
-        return controls.read().get(name)
-
-    def write(controls, value):
-        controls.set(**{name: value})
-
-    return property(read, write)
+    return property(lambda self: self.read().get(name), lambda self, value: self.set(**{name: value}))
 
 
 for _name in NAMES:
     setattr(Controls, _name, _value_property(_name))
+
+
+def check_term(name: str, value):
+    """The value of one of NAMES as it may be stored, or ValueError."""
+    return check_sketches(value) if name == "sketches" else check(f"{name} of Controls", value, TERMS[name])
 
 
 def check_sketches(sketches: torch.Tensor, resolution: int | None = None) -> torch.Tensor:
@@ -105,7 +110,7 @@ def check_sketches(sketches: torch.Tensor, resolution: int | None = None) -> tor
         sketches: paper = +1, ink = -1, R = resolution (where one is given).
     """
     advice = "sketchgan.normalize_sketch(file or array or strokes, resolution) makes one; join several by torch.cat."
-    if not isinstance(sketches, torch.Tensor):
+    if not isinstance(sketches, torch.Tensor) or sketches.is_complex() or sketches.layout is not torch.strided:
         raise ValueError(f"Sketches must be one tensor [S, 1, R, R], not {type(sketches).__name__}. {advice}")
     shape = tuple(sketches.shape)
     if sketches.ndim != 4 or shape[1] != 1 or shape[2] != shape[3]:
@@ -132,16 +137,34 @@ def check_sketches(sketches: torch.Tensor, resolution: int | None = None) -> tor
     return sketches
 
 
-def _check_weight(value: float) -> float:
-    value = float(value)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"A weight of the loss must be a number of at least 0, not {value}. 0 switches the term off.")
-    return value
+@contextlib.contextmanager
+def interrupts_wait(run):
+    """In the block, Ctrl-C in the middle of a step waits for its end, and between two steps saves them first; a second
+    one does not wait. Unless somebody else has taken the signal."""
+    if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, on_interrupt)
+        run.interrupted = False
+        running.append(run)
+    try:
+        yield
+    finally:
+        if run in running:
+            running.remove(run)
+        ours = signal.getsignal(signal.SIGINT) is on_interrupt
+        if ours and not running and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _check_policy(value: str) -> str:
-    parse_policy(value)
-    return value
+running = []  # whose loops are open on the main thread
 
 
-CHECKS = {"sketches": check_sketches, "l_image": _check_weight, "l_weight": _check_weight, "augment": _check_policy}
+def on_interrupt(number, frame):
+    for run in running:
+        if not run.whole and not run.interrupted:
+            run.interrupted = True                     # at the end of its step it interrupts itself
+            return
+    for run in running:
+        if run.whole:
+            run.keep()
+    signal.default_int_handler(number, frame)

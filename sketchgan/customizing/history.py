@@ -2,18 +2,20 @@
 
 Training changes little of a generator, mostly its mapping network, so its states can be kept by the dozen. When too
 many have gathered, every second one is dropped and twice as much time passes between the next ones: however long a run
-takes, its states stand in an even row from the beginning to the end. A folder holds them as well, each a delta file that
-`load_generator(file, base=G)` reads, so that a kernel that starts anew finds the same history.
+takes, its states stand in an even row from the beginning to the end. A folder holds them as well, each a delta file
+that `load_generator(file, base=G)` reads, so that a kernel that starts anew finds the same history.
 """
 
 import contextlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from ..files.atomic import write_atomically
+from ..files.checks import Count, Positive, Weight, Whole, check
 from ..nets.stylegan2 import Generator
 from ..weights import CheckpointError, content_hash, read_tensors, rebuild
 from ..weights.checkpoints import MAPPING, write_safetensors
@@ -52,6 +54,12 @@ class Curve:
             self.points.append((x, values))
         if len(self.points) > self.most:
             self.points, self.stride = self.points[::-2][::-1], 2 * self.stride
+
+    @classmethod
+    def of(cls, stored: dict) -> "Curve":
+        """The curve that a file holds; raises ValueError and its like if it is none."""
+        points = [(check("x", x, float), check("values", values, dict[str, float])) for x, values in stored["points"]]
+        return cls(points, check("stride", stored["stride"], Count))
 
     def series(self, name: str) -> tuple[tuple, tuple]:
         """(x, y) of one name, where it was measured."""
@@ -94,10 +102,13 @@ class History:
         """Whether it is time for the next snapshot, after so many seconds of work."""
         return not self.snapshots or seconds - self.snapshots[-1].seconds >= self.every
 
-    def add(self, G: Generator, iteration: int, seconds: float, trained=()) -> None:
-        """Keep how G stands: its mapping network, and the parameters named in `trained`."""
-        if self.snapshots and self.snapshots[-1].seconds >= seconds:
-            return
+    def add(self, G: Generator, iteration: int, seconds: float, trained=()) -> Snapshot:
+        """Keep how G stands: its mapping network, and the parameters named in `trained`.
+
+        Returns the snapshot, which stays until a later one is added; the last one where that is not a millisecond old.
+        """
+        if self.snapshots and seconds - self.snapshots[-1].seconds < 1e-3:
+            return self.snapshots[-1]
         state = {name: value.detach().cpu().clone() for name, value in G.state_dict().items()
                  if name.startswith(MAPPING) or name in trained}
         snapshot = Snapshot(iteration, seconds, state)
@@ -110,17 +121,19 @@ class History:
         if len(self.snapshots) > max(8, min(self.most, self.most_bytes // size)):
             self._thin()
         self.save()
+        return snapshot
 
     def _thin(self):
-        """Keep the first, then the next that is twice as far away as before, and so on; and the chosen one."""
+        """Keep the newest, then the one that is twice as far before it as until now, and so on to the first; and the
+        chosen one."""
         self.every *= 2
-        kept, last = [], -self.every
-        for snapshot in self.snapshots:
-            if snapshot.seconds - last >= 0.99 * self.every:
-                last = snapshot.seconds
-                kept.append(snapshot)
-            elif snapshot is self.chosen:
-                kept.append(snapshot)
+        first, kept, after = self.snapshots[0], [], math.inf
+        for snapshot in reversed(self.snapshots):
+            if min(after - snapshot.seconds, snapshot.seconds - first.seconds) >= 0.99 * self.every:
+                after = snapshot.seconds
+                kept.insert(0, snapshot)
+            elif snapshot in (first, self.chosen, self.snapshots[-1]):
+                kept.insert(0, snapshot)
         self._keep(kept)
 
     def forget_after(self, iteration: int, seconds: float) -> None:
@@ -172,15 +185,24 @@ class History:
     def read(self) -> None:
         """Take up what the folder holds of a run with the same base. What cannot be read is left out: a history is a
         convenience, and no reason to refuse to train."""
-        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+        with contextlib.suppress(Exception):
             index = json.loads((self.folder / INDEX).read_text("utf-8"))
             if index["base"] != self.base_hash:
                 return
-            self.losses, self.measures = (Curve(index[name]["points"], index[name]["stride"]) for name in ("losses", "measures"))
-            self.every = float(index["every"])
+            curves = [Curve.of(index[name]) for name in ("losses", "measures")]
+            every, chosen = check("every", index["every"], Positive), check("chosen", index["chosen"], Weight | None)
+            self.losses, self.measures = curves
+            self.every = every
             for path in self._files():
-                with contextlib.suppress(CheckpointError, KeyError):
-                    tensors, about = read_tensors(path)
-                    state = {name.removeprefix("delta."): value for name, value in tensors.items()}
-                    self.snapshots.append(Snapshot(about["iteration"], about["seconds"], state))
-            self.chosen = next((s for s in self.snapshots if s.seconds == index["chosen"]), None)
+                with contextlib.suppress(Exception):
+                    self.snapshots.append(self._snapshot(path))
+            self.chosen = next((s for s in self.snapshots if s.seconds == chosen), None)
+
+    def _snapshot(self, path: Path) -> Snapshot:
+        tensors, about = read_tensors(path)
+        state, ours = {name.removeprefix("delta."): value for name, value in tensors.items()}, self.base.state_dict()
+        for name, value in state.items():
+            if "w_shift" not in name and ours[name].shape != value.shape:
+                raise CheckpointError(f"{path} does not fit the base")
+        return Snapshot(check("iteration", about["iteration"], Whole), check("seconds", about["seconds"], Weight),
+                        state)

@@ -11,8 +11,9 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from ..nets.stylegan2 import Discriminator, Generator, WShift
-from ..weights.checkpoints import content_hash
+from ..files.checks import Whole, check
+from ..nets.stylegan2 import Discriminator, WShift
+from ..weights.checkpoints import CheckpointError, content_hash
 
 STREAMS = ("z", "mixing", "noise", "augment", "sketches", "images")
 # What may train in G, by the names of its parameters: CustomizeConfig.optim_param.
@@ -30,26 +31,39 @@ class Shuffle:
 
     As published (DataLoader with drop_last), an epoch's incomplete last batch is dropped.  With fewer things than
     the batch that would leave nothing to train on - the published program then runs a million empty epochs - so here
-    a batch goes on into the next epochs.
+    a batch goes on into the next epochs.  An epoch's order is a function of the stream's state when it began: that and
+    how much of it is taken are all there is to store, of however many things.
     """
 
     def __init__(self, generator: torch.Generator):
-        self.generator, self.size, self.left = generator, 0, []
+        self.generator, self.began, self.taken, self.order = generator, generator.get_state(), 0, torch.empty(0).long()
 
     def batch(self, n: int, size: int) -> Tensor:
-        """The next n indices [n] into `size` things; a size other than the last starts a new epoch."""
-        if size != self.size or len(self.left) < n <= size:
-            self.size, self.left = size, []
-        while len(self.left) < n:
-            self.left += torch.randperm(size, generator=self.generator).tolist()
-        taken, self.left = self.left[:n], self.left[n:]
-        return torch.tensor(taken)
+        """The next n indices [n] into `size` things, at least one; a size other than the last starts a new epoch."""
+        if size != len(self.order) or len(self.order) - self.taken < n <= size:
+            self.begin(size)
+        batch = self.order[self.taken : self.taken + n]
+        self.taken += len(batch)
+        while len(batch) < n:
+            self.begin(size)
+            self.taken = min(n - len(batch), size)
+            batch = torch.cat([batch, self.order[: self.taken]])
+        return batch
+
+    def begin(self, size: int) -> None:
+        """An epoch from its beginning."""
+        self.began, self.taken = self.generator.get_state(), 0
+        self.order = torch.randperm(size, generator=self.generator)
 
     def state_dict(self) -> dict:
-        return dict(size=self.size, left=list(self.left))
+        return dict(size=len(self.order), taken=self.taken, began=self.began)
 
     def load_state_dict(self, state: dict) -> None:
-        self.size, self.left = state["size"], list(state["left"])
+        """Go on where another left off; leaves the stream as that one had it after drawing its order."""
+        if state["size"]:
+            self.generator.set_state(state["began"])
+            self.begin(state["size"])
+        self.taken = state["taken"]
 
 
 class Images:
@@ -57,15 +71,31 @@ class Images:
 
     Args:
         source: None for samples of G; a function `(n, generator) -> [n, 3, R, R]`; or anything with `len` that takes
-            a tensor of indices, such as a tensor [M, 3, R, R] or `datasets.ImageFolder`.
+            a tensor of indices, such as a tensor [M, 3, R, R] or `photos.ImageFolder`.
         G: the original generator.
         streams: the random streams of the run.
+    Attributes:
+        kind: what the source is, to know it again by: of things that can be counted, their number and a hash of some.
     """
 
     def __init__(self, source, G: nn.Module, streams: dict[str, torch.Generator]):
-        self.source, self.G, self.generator = source, G, streams["images"]
+        self.source, self.G, self.generator, self.dark = source, G, streams["images"], False
         self.order = Shuffle(self.generator)
-        self.kind = "samples of G" if source is None else "a function" if callable(source) else f"{len(source)} images"
+        self.kind = "samples of G" if source is None else "a function" if callable(source) else self.fingerprint()
+
+    def fingerprint(self, most: int = 8) -> str:
+        """'7 images (0123456789abcdef)'; raises ValueError if the source is none."""
+        indexed = hasattr(self.source, "__len__") and hasattr(self.source, "__getitem__")
+        if not indexed or isinstance(self.source, (str, dict, list, tuple)):
+            raise ValueError(f"images is a {type(self.source).__name__}; wanted a tensor [M, 3, R, R], an ImageFolder, "
+                             f"a function (n, generator) -> [n, 3, R, R], or None.")
+        count = len(self.source)
+        if not count:
+            raise ValueError("There are no images: the source is empty. Give at least one, or None for samples of G.")
+        some = torch.linspace(0, count - 1, min(count, most), dtype=torch.float64).long()
+        images = self.checked(self.source[some], len(some)).detach().cpu().float().contiguous()
+        digest = hashlib.sha256(f"{count} {list(images.shape)}".encode() + images.numpy().tobytes())
+        return f"{count} images ({digest.hexdigest()[:16]})"
 
     @torch.no_grad()
     def batch(self, n: int) -> Tensor:
@@ -78,19 +108,25 @@ class Images:
             images = self.source(n, self.generator)
         else:
             images = self.source[self.order.batch(n, len(self.source))]
-        wanted = (n, 3, self.G.resolution, self.G.resolution)
-        if tuple(images.shape) != wanted or not images.is_floating_point():
-            raise ValueError(
-                f"images gave a batch {list(images.shape)} of {images.dtype}; wanted float [N, 3, R, R] = {list(wanted)} "
-                f"in [-1, 1]. sketchgan.photos.datasets.ImageFolder(path, {self.G.resolution}) reads a folder so; "
-                f"datasets.to_float converts uint8."
-            )
-        if images.abs().max() > IMAGE_LIMIT:
-            raise ValueError(
-                f"images reach {images.abs().max():.3g}; wanted values in [-1, 1]. "
-                f"Scale 0...255 by x / 127.5 - 1, or use sketchgan.photos.datasets.ImageFolder."
-            )
-        return images.to(device)
+        return self.checked(images, n).to(device)
+
+    def checked(self, images: Tensor, n: int) -> Tensor:
+        """The same images, or ValueError."""
+        wanted, R = (n, 3, self.G.resolution, self.G.resolution), self.G.resolution
+        if not isinstance(images, Tensor) or tuple(images.shape) != wanted or not images.is_floating_point():
+            kind = getattr(images, "dtype", type(images).__name__)
+            given = f"{list(getattr(images, 'shape', []))} of {kind}"
+            raise ValueError(f"images gave a batch {given}; wanted float [N, 3, R, R] = {list(wanted)} in [-1, 1]. "
+                             f"sketchgan.photos.ImageFolder(path, {R}) reads a folder; photos.to_float converts uint8.")
+        low, high = images.aminmax()
+        if high > IMAGE_LIMIT or low < -IMAGE_LIMIT:
+            raise ValueError(f"images reach {max(high, -low):.3g}; wanted values in [-1, 1]. Scale 0...255 by "
+                             f"x / 127.5 - 1, or use sketchgan.photos.ImageFolder.")
+        if not self.dark and 0 <= low < high:
+            raise ValueError(f"images lie in [{low:.3g}, {high:.3g}]; wanted values in [-1, 1], and no photographs are "
+                             "all brighter than mid-grey. Scale 0...1 by x * 2 - 1, or use photos.ImageFolder.")
+        self.dark = True  # asked of the first ones only: a batch of snow is no mistake
+        return images
 
 
 class TrainingState:
@@ -126,7 +162,8 @@ class TrainingState:
         # D also takes the lazy R1 steps, one in d_reg_every: its step size and memory shrink to make up for them
         # (StyleGAN2, appendix B).
         ratio = config.d_reg_every / (config.d_reg_every + 1)
-        self.optimizer_G = torch.optim.Adam(self.params_G.values(), config.lr * config.g_lr_factor, config.betas, fused=True)
+        self.optimizer_G = torch.optim.Adam(self.params_G.values(), config.lr * config.g_lr_factor, config.betas,
+                                            fused=True)
         betas_D = tuple(beta**ratio for beta in config.betas)
         self.optimizer_D = torch.optim.Adam(self.params_D, config.lr * ratio, betas_D, fused=True)
 
@@ -172,24 +209,43 @@ class TrainingState:
             **{name: part.state_dict() for name, part in self.parts().items()},
         }
 
-    def check_checkpoint(self, state: dict) -> None:
-        """Raise ValueError if a state_dict began from other networks or images than this state has."""
+    def check(self, state: dict, sizes: set[int]) -> None:
+        """Raise ValueError (CheckpointError) unless a state_dict can be continued here: of these networks and images,
+        each tensor of the shape and kind that is needed, every number in its range.  sizes: of what the sketches' order
+        may be of."""
         other = [name for name in self.base if state["base"][name] != self.base[name]]
         if other:
-            raise ValueError(
-                f"The checkpoint was made from another {' and another '.join(other)} than given now: the weights differ. "
-                f"Resume with the networks the run began with (the base models, not the customised one)."
+            raise CheckpointError(
+                f"The checkpoint was made from another {' and another '.join(other)} than given now: the weights "
+                f"differ. Resume with the networks the run began with (the base models, not the customised one)."
             )
         if state["images"] != self.images.kind:
-            raise ValueError(
+            raise CheckpointError(
                 f"The checkpoint was made with {state['images']} for D_image, and now there is {self.images.kind}. "
                 f"Resume with the images the run began with."
             )
+        ours = self.state_dict()
+        require_like(list(state), list(ours), "the parts of its state")
+        iteration = check("iteration", state["iteration"], Whole)
+        for name, part in self.parts().items():
+            if name.startswith("optimizer"):
+                check_optimizer(state[name], part, iteration, name)
+            else:
+                require_like(state[name], ours[name], name, also=("size", "taken"))
+        require_like(state["streams"], ours["streams"], "streams")
+        orders = {"sketch_order": sizes, "image_order": {0 if self.images.source is None or callable(self.images.source)
+                                                         else len(self.images.source)}}
+        for name, allowed in orders.items():
+            order = state[name]
+            if order["size"] not in allowed | {0} or not 0 <= order["taken"] <= order["size"]:
+                raise ValueError(f"{name} takes {order['taken']!r} of {order['size']!r}")
+        for stream in (*state["streams"].values(), state["sketch_order"]["began"], state["image_order"]["began"]):
+            torch.Generator().set_state(stream)         # it refuses what is no state
 
     def load_state_dict(self, state: dict) -> None:
-        """Continue from a state_dict of the same base networks."""
+        """Continue from a state_dict that `check` lets pass."""
         for name, part in self.parts().items():
-            part.load_state_dict(state[name])
+            part.load_state_dict(own_moments(state[name], part) if name.startswith("optimizer") else state[name])
         for name, stream in self.streams.items():
             stream.set_state(state["streams"][name])
         self.iteration = state["iteration"]
@@ -197,6 +253,56 @@ class TrainingState:
     def finite(self) -> bool:
         """Whether every trained parameter is a number."""
         return all(p.isfinite().all() for p in (*self.params_G.values(), *self.params_D))
+
+
+def require_like(stored, ours, name: str, also: tuple = ()) -> None:
+    """Raise ValueError unless something stored is like ours: the same keys, types, shapes, and only finite numbers; but
+    numbers under the keys `also` are let pass if they are whole."""
+    if isinstance(ours, Tensor):
+        whole = type(stored) in (Tensor, nn.Parameter) and stored.layout is torch.strided and not stored.is_quantized
+        if not whole or stored.shape != ours.shape or stored.dtype != ours.dtype:
+            given = f"{list(stored.shape)} of {stored.dtype}" if isinstance(stored, Tensor) else type(stored).__name__
+            raise ValueError(f"{name} is {given}; wanted {list(ours.shape)} of {ours.dtype}")
+        if stored.is_floating_point() and not stored.isfinite().all():
+            raise ValueError(f"{name} has values that are NaN or infinite")
+    elif isinstance(ours, dict):
+        if not isinstance(stored, dict) or stored.keys() != ours.keys():
+            raise ValueError(f"{name} has other parts than are wanted: {', '.join(map(str, ours))}")
+        for key in ours:
+            if key in also:
+                check(f"{key} of {name}", stored[key], Whole)
+            else:
+                require_like(stored[key], ours[key], f"{name}.{key}")
+    elif isinstance(ours, (list, tuple)):
+        if type(stored) is not type(ours) or len(stored) != len(ours):
+            raise ValueError(f"{name} is {str(stored)[:80]}; wanted {len(ours)} items")
+        for i, pair in enumerate(zip(stored, ours, strict=True)):
+            require_like(*pair, f"{name} {i}")
+    elif type(stored) is not type(ours) or stored != ours:
+        raise ValueError(f"{name} is {str(stored)[:80]}; wanted {str(ours)[:80]}")
+
+
+def check_optimizer(stored: dict, optimizer: torch.optim.Adam, iteration: int, name: str) -> None:
+    """Raise ValueError unless stored moments are of our parameters: fused Adam takes their shapes on trust."""
+    require_like(list(stored), ["state", "param_groups"], f"the parts of {name}")
+    require_like(stored["param_groups"], optimizer.state_dict()["param_groups"], f"the settings of {name}")
+    params = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
+    for i, entry in stored["state"].items():
+        if type(i) is not int or i not in params:
+            raise ValueError(f"{name} has moments of a parameter {i!r} that is not there")
+        require_like(entry, {"step": torch.zeros(()), "exp_avg": params[i], "exp_avg_sq": params[i]}, f"{name} {i}")
+        if not (0 < entry["step"] <= 2 * iteration and entry["exp_avg_sq"].min() >= 0):
+            raise ValueError(f"{name} {i} counts {entry['step'].item():g} steps in {iteration} iterations, "
+                             f"or has a second moment below 0")
+
+
+def own_moments(stored: dict, optimizer: torch.optim.Adam) -> dict:
+    """An optimiser's state_dict with tensors of its own, laid out as the parameters are: a file's may share memory."""
+    params = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
+    fresh = lambda i, value: torch.empty_like(params[i] if value.ndim else value, memory_format=torch.preserve_format,
+                                              device=value.device, requires_grad=False).copy_(value)
+    moments = {i: {key: fresh(i, value) for key, value in entry.items()} for i, entry in stored["state"].items()}
+    return {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
 
 
 def seeded(seed: int, name: str) -> torch.Generator:
@@ -216,33 +322,8 @@ def frozen_sketcher(F: nn.Module, batch_stats: bool) -> nn.Module:
     return F
 
 
-def check_networks(G, D, F, config) -> None:
-    """Raise ValueError, saying what to do, if the three networks do not fit together."""
-    for name, network, kind in (("G", G, Generator), ("D", D, Discriminator)):
-        if not isinstance(network, kind):
-            raise ValueError(f"{name} is a {type(network).__name__}; wanted is a {kind.__name__}. Load it with load_generator(path) "
-                             f"and load_discriminator(path).")
-    if isinstance(F, (Generator, Discriminator)):
-        raise ValueError(f"F is a {type(F).__name__}; wanted is a network from photographs to sketches. Use load_photosketch(path).")
-    if D.resolution != G.resolution:
-        raise ValueError(f"G makes {G.resolution} px but D looks at {D.resolution} px. Load both from one file: "
-                         f"load_generator(path) and load_discriminator(path).")
-    for name, network in dict(G=G, D=D, F=F).items():
-        if not all(p.isfinite().all() for p in network.parameters()):
-            raise ValueError(f"{name} has weights that are NaN or infinite, so nothing can be learned from it. "
-                             f"Load an earlier or undamaged file.")
-    if G.resolution % (4 << config.f_halvings):
-        raise ValueError(f"F needs sides that are multiples of 4; {G.resolution} px halved {config.f_halvings} times "
-                         f"are not. Lower f_halvings.")
-    blank = torch.zeros(1, 3, G.resolution >> config.f_halvings, G.resolution >> config.f_halvings)
-    blank = blank.to(next(F.parameters()))
-    try:
-        with torch.no_grad():
-            made = list(F(blank).shape)
-    except RuntimeError as error:
-        raise ValueError(f"F does not take images {list(blank.shape)}: {error}. "
-                         f"Use load_photosketch(path), a network from photographs to sketches.") from error
-    wanted = [1, 1, *blank.shape[2:]]
-    if made != wanted:
-        raise ValueError(f"F turns images {list(blank.shape)} into {made}; wanted sketches {wanted}. "
-                         f"Use load_photosketch(path), a network from photographs to sketches.")
+def same(a, b) -> bool:
+    """Whether two values are equal, of tensors in shape and every element."""
+    if isinstance(a, Tensor):
+        return a.shape == b.shape and torch.equal(a.cpu(), b.cpu())
+    return a == b

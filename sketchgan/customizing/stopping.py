@@ -5,12 +5,12 @@ has sketches gets the last iterate, which can be far worse (37 against 20 for on
 
     distance    mean chamfer distance of F(G(z)) to the nearest sketch: small when the samples obey
     diversity   spread of colours over samples, relative to the base GAN's: falls when G forgets how to vary
-    overfit     how much better D_sketch likes the sketches it learns from than sketches kept from it, where there are any
-    unseen      the distance again, to the sketches kept from it
+    overfit     how much better D_sketch likes the sketches it learns from than sketches kept from it, where there are
+    any unseen      the distance again, to the sketches kept from it
 
-The rule: of all looks that kept enough diversity, the nearest to the sketches. `overfit` and `unseen` are only noted, so that
-rules may be compared: in the ablation runs a gate on overfitting cost more than it saved, since D knows a single sketch by
-heart long before G has followed it (notebook 05 prints by how much). A look
+The rule: of all looks that kept enough diversity, the nearest to the sketches. `overfit` and `unseen` are only noted,
+so that rules may be compared: in the ablation runs a gate on overfitting cost more than it saved, since D knows a
+single sketch by heart long before G has followed it (notebook 05 prints by how much). A look
 needs few samples for that: z and noise are always the same, so differences are those of G. Stop when nothing nearer has
 come for a while.
 
@@ -19,34 +19,32 @@ come for a while.
 
 import dataclasses
 from collections.abc import Callable, Collection
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from ..drawing.chamfer import chamfer
+from ..files.checks import Count, Limits, Positive, Seed, Weight, Whole, check, check_fields
 from ..measure.metrics import color_spread
 from ..nets.sampling import sample
 from ..weights import rebuild
-from .state import frozen_sketcher
+from .state import frozen_sketcher, require_like
 
 
 @dataclasses.dataclass(frozen=True)
 class StoppingRule:
     """When to look, what to accept, when to give up; each number with its reason."""
 
-    every: int = 250         # iterations between looks: a look costs about as much as 10 to 20 of them
-    samples: int = 256       # of a look, always of the same z and noise: differences are those of G
-    keep: float = 0.8        # least diversity to accept, as a share of the base's
-    overfit: float | None = None  # most overfit to accept; None: any (see above). ADA's target would be 0.6
-    patience: int = 8        # looks without a nearer one, after which training is over
-    truncate: float = 1 / 6  # distances beyond this share of the side count as this, as in warmstart.py
-    seed: int = 17           # of z and noise
+    every: Count = 250             # iterations between looks: a look costs about as much as 10 to 20 of them
+    samples: Annotated[int, Limits(least=2)] = 256  # of a look, of fixed z and noise: differences are those of G
+    keep: Weight = 0.8             # least diversity to accept, as a share of the base's
+    overfit: float | None = None   # most overfit to accept; None: any (see above). ADA's target would be 0.6
+    patience: Count = 8            # looks without a nearer one, after which training is over
+    truncate: Annotated[float, Limits(least=1e-3)] = 1 / 6  # of the side: farther counts as this, as in warmstart.py
+    seed: Seed = 17                # of z and noise
 
-    def __post_init__(self):
-        for name, least in (("every", 1), ("samples", 2), ("patience", 1), ("truncate", 1e-3)):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name}={getattr(self, name)} of the StoppingRule must be at least {least}. "
-                                 f"CustomizeConfig(stopping=None) does without looks.")
+    __post_init__ = check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +52,13 @@ class Look:
     """One look at a generator. distance and unseen in pixels; diversity relative to the base's; overfit and unseen are
     None where no sketches were kept back."""
 
-    iteration: int
-    distance: float
-    diversity: float
+    iteration: Whole
+    distance: Weight
+    diversity: Weight
     overfit: float | None = None
-    unseen: float | None = None
+    unseen: Weight | None = None
+
+    __post_init__ = check_fields
 
 
 def accepted(look: Look, rule: StoppingRule) -> bool:
@@ -105,8 +105,8 @@ def verdict(trace: list[Look], rule: StoppingRule) -> str:
 
 @torch.no_grad()
 def overfitting(D: nn.Module, taught: Tensor, held_out: Tensor, generated: Tensor) -> float:
-    """(E D(taught) - E D(held out)) / (E D(taught) - E D(generated)): 0 if D likes both alike, 1 if it holds unseen sketches
-    for generated ones. Sketches [N, 1, R, R]. Source: Karras et al. 2020 (ADA), equation 1."""
+    """(E D(taught) - E D(held out)) / (E D(taught) - E D(generated)): 0 if D likes both alike, 1 if it holds unseen
+    sketches for generated ones. Sketches [N, 1, R, R]. Source: Karras et al. 2020 (ADA), equation 1."""
     device = next(D.parameters()).device
     mean = lambda x: torch.cat([D(part.to(device).repeat(1, 3, 1, 1)) for part in x.split(64)]).mean().item()
     taught_mean = mean(taught)
@@ -118,14 +118,15 @@ def overfitting(D: nn.Module, taught: Tensor, held_out: Tensor, generated: Tenso
 class Watch:
     """Looks at a generator while it is customised, and keeps what may be chosen in the end.
 
-    G: the original generator. F: photograph to sketch; its running statistics are used, so that no distance depends on a
-    batch. sketches: those it is customised with [S, 1, R, R]. held_out: sketches kept from it, [K, 1, R, R].
+    G: the original generator. F: photograph to sketch; its running statistics are used, so that no distance depends on
+    a batch. sketches: those it is customised with [S, 1, R, R]. held_out: sketches kept from it, [K, 1, R, R].
     trains: names of the parameters that change, all without it. draw: (F, images) -> sketches, where not F(images).
     Attributes: trace, the looks so far. Nothing is measured before the first of them.
     """
 
     def __init__(self, rule: StoppingRule, G: nn.Module, F: nn.Module, sketches: Tensor, held_out: Tensor | None = None,
-                 trains: Collection[str] | None = None, draw: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__):
+                 trains: Collection[str] | None = None,
+                 draw: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__):
         self.rule, self.G, self.F = rule, G, frozen_sketcher(F, batch_stats=False)
         self.sketches, self.held_out, self.trains, self.draw = sketches, held_out, trains, draw
         self.trace: list[Look] = []
@@ -147,7 +148,8 @@ class Watch:
         self.start = self.weights(G)
 
     def look(self, iteration: int, G: nn.Module, D_sketch: nn.Module | None = None) -> Look:
-        """Measure G as it is after `iteration` steps, with its D_sketch where there is one, and keep it if it is better."""
+        """Measure G as it is after `iteration` steps, with its D_sketch where there is one, and keep it if it is
+        better."""
         if self.spread is None:
             self.spread = max(color_spread(self.samples(self.G)), 1e-9)
         if self.start is not None:
@@ -167,7 +169,8 @@ class Watch:
         images, device = self.samples(G), next(self.F.parameters()).device
         drawn = torch.cat([self.draw(self.F, part.to(device)) for part in images.split(64)])
         limit = self.rule.truncate * images.shape[-1]
-        nearest = lambda sketches: torch.cat([chamfer(part, sketches.to(device), limit).amin(1) for part in drawn.split(64)]).mean().item()
+        nearest = lambda sketches: torch.cat([chamfer(part, sketches.to(device), limit).amin(1)
+                                              for part in drawn.split(64)]).mean().item()
         overfit = unseen = None
         if self.held_out is not None and len(self.held_out):
             unseen = nearest(self.held_out)
@@ -191,7 +194,15 @@ class Watch:
                     kept=dict(self.kept), start=self.start, spread=self.spread)
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from a state_dict; looks by another rule cannot be compared with ours, and are forgotten."""
-        if state["rule"] == dataclasses.asdict(self.rule):
-            self.trace = [Look(**look) for look in state["trace"]]
-            self.kept, self.start, self.spread = dict(state["kept"]), state["start"], state["spread"]
+        """Go on from a state_dict; looks by another rule cannot be compared with ours, and are forgotten.
+
+        Raises ValueError if it is none of this generator's.
+        """
+        if state["rule"] != dataclasses.asdict(self.rule):
+            return
+        trace, ours = [Look(**look) for look in state["trace"]], self.weights(self.G)
+        for name, weights in (("kept", state["kept"]), ("start", state["start"])):
+            if weights or trace and name == "kept":
+                require_like(weights, ours, f"the generator of the watch's {name}")
+        self.trace, self.kept, self.start = trace, dict(state["kept"]), state["start"]
+        self.spread = check("spread of the watch", state["spread"], Positive | None)

@@ -19,45 +19,57 @@ pulling each sample to its nearest accepted w: this is what keeps the colours, t
 import copy
 import dataclasses
 from collections.abc import Callable, Generator, Iterator
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from ..drawing.sketches import chamfer
+from ..drawing.chamfer import chamfer, targets
+from ..files.checks import Count, Limits, Positive, Probability, Share, Weight, Whole, check_fields
 from .state import frozen_sketcher
+
+# samples of either mapping network that decide whether the fit is a gain
+TRIED = 128
+Several = Annotated[int, Limits(least=2)]
 
 
 @dataclasses.dataclass(frozen=True)
 class WarmStart:
     """How to search and how to fit; each number with its reason."""
 
-    samples: int = 3072        # plain samples to rank: a fifth kept is 600 to learn from
-    keep: float = 0.2          # share of them whose nearness is enough to be accepted: more is more variety and less likeness;
-                               # for a pose that the base paints in less than a tenth of its samples, try 0.08
-    unit: float = 0.05         # the share of plain samples within a sketch's unit of distance
-    rounds: int = 1            # of screening and measuring; each learns from what the last one measured
-    pool: int = 50_000         # fresh w a round screens; costs only the mapping network
-    candidates: int = 512      # of those, how many are rendered and measured
-    shift: float = 1 / 32      # a drawing may lie this share of the side beside its match, either way
-    scale: float = 0.06        # and be larger or smaller by this
-    truncate: float = 1 / 6    # distances beyond this share of the side count as this: one stray line is not everything
-    steps: int = 800           # of fitting the mapping network; a few seconds
-    batch: int = 256           # w per step: enough to see a distribution
-    lr: float = 0.1            # Adam; the mapping network's lr_mul of 0.01 makes 0.001 of it
-    pose: float = 0.2          # weight of the predicted nearness in the fit, as far as it exceeds the accepted ones'
-    stay: float = 0.1          # weight of staying where each z was, which keeps its own colours
-    shown: int = 16            # nearest samples to report while searching
+    samples: Several = 3072      # plain samples to rank: a fifth kept is 600 to learn from
+    keep: Share = 0.2            # share of them whose nearness is enough to be accepted: more is more variety and less
+                                 # likeness; for a pose that the base paints in less than a tenth of its samples, try
+                                 # 0.08
+    unit: Share = 0.05           # the share of plain samples within a sketch's unit of distance
+    rounds: Whole = 1            # of screening and measuring; each learns from what the last one measured
+    pool: Count = 50_000         # fresh w a round screens; costs only the mapping network
+    candidates: Count = 512      # of those, how many are rendered and measured
+    shift: Probability = 1 / 32  # a drawing may lie this share of the side beside its match, either way
+    scale: Probability = 0.06    # and be larger or smaller by this
+    # distances beyond this share of the side count as this: one stray line is not everything
+    truncate: Positive = 1 / 6
+    steps: Count = 800           # of fitting the mapping network; a few seconds
+    batch: Several = 256         # w per step: enough to see a distribution
+    lr: Positive = 0.1           # Adam; the mapping network's lr_mul of 0.01 makes 0.001 of it
+    pose: Weight = 0.2           # of the predicted nearness in the fit, as far as it exceeds the accepted ones'
+    stay: Weight = 0.1           # of staying where each z was, which keeps its own colours
+    shown: Count = 16            # nearest samples to report while searching
 
-    def __post_init__(self):
-        for name in ("keep", "unit"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"WarmStart({name}={getattr(self, name)}): a share of the samples, above 0 and below 1, such as "
-                                 f"{name}={getattr(type(self), name)}")
+    __post_init__ = check_fields
+
+    @property
+    def costs(self) -> list[float]:
+        """Of ranking, of each round's learning and screening, of the last learning, of the fit, of its trial: as
+        measured at 64 px, in samples that are rendered, drawn and measured."""
+        rounds = [100, self.candidates + self.pool / 3000] * self.rounds
+        return [self.samples, *rounds, 100, 0.65 * self.steps, 2 * TRIED]
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """One report: what was done, numbers, the nearest samples so far [shown, 3, R, R] or None, and how far along."""
+    """One report: what was done, numbers, the nearest samples so far [shown, 3, R, R] or None, and the share that is
+    done, of all by what each part costs."""
 
     message: str
     losses: dict[str, float]
@@ -76,7 +88,16 @@ def warm_start(G, F, sketches: Tensor, config: WarmStart, generator: torch.Gener
     Yields:
         `Progress`: while searching the nearest samples so far, at the end the distances before and after.
     """
-    search = Search(G, F, sketches, config, generator)
+    costs, part = config.costs, 0
+    for progress in search_and_fit(Search(G, F, sketches, config, generator), generator):
+        done = (sum(costs[:part]) + costs[part] * progress.done) / sum(costs)
+        yield dataclasses.replace(progress, done=done)
+        part += progress.done == 1
+
+
+def search_and_fit(search: "Search", generator: torch.Generator) -> Iterator[Progress]:
+    """The three parts; each report tells the share of its own part."""
+    config, G = search.config, search.G
     yield from search.measure(search.draw(config.samples), "ranking samples")
     units = search.distances.quantile(config.unit, 0).clamp(min=1e-3)  # [S]
     nearness = lambda: (search.distances / units).amin(1)              # [N], of all that is measured so far
@@ -101,7 +122,8 @@ class Search:
         self.G, self.config, self.generator = G, config, generator
         self.device = next(G.parameters()).device
         self.F = frozen_sketcher(F, batch_stats=False).to(self.device)
-        self.targets = variants(sketches.to(self.device), config.shift, config.scale)
+        moved = variants(sketches.to(self.device), config.shift, config.scale)  # [27 S], all alike, then all otherwise
+        self.targets = targets(moved, config.truncate * G.resolution)
         self.w = torch.empty(0, G.w_dim, device=self.device)
         self.distances = torch.empty(0, len(sketches), device=self.device)
         self.nearest = torch.empty(0, 3, G.resolution, G.resolution, device=self.device)
@@ -122,10 +144,10 @@ class Search:
 
     @torch.no_grad()
     def distance(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        """Distances [N, S] of the samples of w [N, w_dim] to each sketch as it best fits, in pixels, and the samples."""
+        """Distances [N, S] of the samples of w [N, w_dim] to each sketch as it best fits, in pixels, and the
+        samples."""
         images = self.G.synthesis(w[:, None].expand(-1, self.G.num_ws, -1), generator=self.generator)
-        limit = self.config.truncate * self.G.resolution
-        moved = chamfer(self.F(images), self.targets, limit)  # [N, 27 S], all sketches moved alike, then all moved otherwise
+        moved = chamfer(self.F(images), self.targets)  # [N, 27 S]
         return moved.unflatten(1, (-1, self.distances.shape[1])).amin(1), images
 
     def measure(self, w: Tensor, message: str, chunk: int = 64) -> Iterator[Progress]:
@@ -138,10 +160,11 @@ class Search:
             best = near.sort(stable=True).indices[: self.config.shown]
             self.nearest = torch.cat([self.nearest, images])[best]
             self.nearest_distances = near[best]
-            losses = {"nearest": self.nearest_distances.mean().item(), "typical": self.distances.amin(1).median().item()}
+            losses = {"nearest": self.nearest_distances.mean().item(),
+                      "typical": self.distances.amin(1).median().item()}
             yield Progress(message, losses, self.nearest, min(1, (start + chunk) / len(w)))
 
-    def adopt(self, style: nn.Module, accepted: int, n: int = 128) -> Progress:
+    def adopt(self, style: nn.Module, accepted: int, n: int = TRIED) -> Progress:
         """Give G the fitted mapping network, if fresh samples are nearer to the sketches with it than without."""
         before = self.distance(self.draw(n))[0].amin(1).mean().item()
         after, images = self.distance(self.draw(n, style))
@@ -201,7 +224,8 @@ def fit_predictor(x: Tensor, nearness: Tensor, generator: torch.Generator,
 
 
 def report_due(step: int, steps: int) -> bool:
-    """Every 20th step and the last: Stop and Pause act between two reports, and must within a second on a slow machine."""
+    """Every 20th step and the last: Stop and Pause act between two reports, and must within a second on a slow
+    machine."""
     return step % 20 == 0 or step == steps - 1
 
 
@@ -229,8 +253,8 @@ def fit_mapping(style: nn.Module, search: Search, accepted: Tensor, predict: Cal
 
         energy distance(w, accepted) + pose * E max(0, d(w) - E d(accepted)) + stay * E |w - w of the original|^2 / dim
 
-    with d the predicted nearness (small is near).  Nothing is gained by being predicted nearer than the accepted ones: out there the
-    predictor has seen nothing, and what it likes is no picture.
+    with d the predicted nearness (small is near).  Nothing is gained by being predicted nearer than the accepted ones:
+    out there the predictor has seen nothing, and what it likes is no picture.
     """
     config, original, generator = search.config, search.G.style, search.generator
     target = search.coordinates(accepted)

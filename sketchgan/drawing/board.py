@@ -1,12 +1,53 @@
-"""Several sketches under one hand: what a sketch pad does to them, and the way back from all of it. Knows no widgets."""
+"""Several sketches under one hand: what a sketch pad does to them, and the way back from all of it. Knows no
+widgets."""
 
-from . import geometry
+import numpy as np
+
+from .strokes import FRAME, stroke_points
+from .tracing import distance_to_path
+
+
+def mirror(strokes):
+    """The sketch with left and right exchanged."""
+    return tuple(stroke | {"points": [[FRAME - x, y] for x, y in stroke["points"]]} for stroke in strokes)
+
+
+def erase(strokes, path, width):
+    """What an eraser of `width` leaves of a sketch when it is drawn along `path` ([P, 2]); strokes are cut where it
+    passes.
+
+    A line goes where the eraser touches any of its width, so that no round end reaches back into what was rubbed out.
+    """
+    path, kept = np.asarray(path, np.float64).reshape(-1, 2), []
+    for stroke in strokes:
+        points, given = _dense(stroke_points(stroke))
+        outside = distance_to_path(points, path) > (width + stroke["width"]) / 2
+        if outside.all():
+            kept.append(stroke)
+            continue
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], outside, [False]])))    # start, end, start, end ...
+        for start, end in edges.reshape(-1, 2):
+            if end - start > 1:
+                chosen = given[start:end].copy()
+                chosen[[0, -1]] = True                      # a cut is a new end
+                kept.append({"width": stroke["width"], "points": points[start:end][chosen].round(1).tolist()})
+    return tuple(kept)
+
+
+def _dense(points, step=1.0):
+    """`points` with others in between, at most `step` apart, and which of them were given: ([Q, 2], bool [Q])."""
+    pieces, given = [points[:1]], [[True]]
+    for a, b in zip(points, points[1:], strict=False):
+        count = max(1, int(np.ceil(np.linalg.norm(b - a) / step)))
+        pieces.append(a + (b - a) * np.arange(1, count + 1)[:, None] / count)
+        given.append([False] * (count - 1) + [True])
+    return np.concatenate(pieces), np.concatenate(given)
 
 
 class Drawing:
     """Several sketches, one of them in hand; every change can be undone.
 
-    A sketch is a tuple of strokes {"width", "points"} (see geometry.py); tuples are never changed, so a past state costs
+    A sketch is a tuple of strokes {"width", "points"} ; tuples are never changed, so a past state costs
     nothing. Not safe for threads by itself: who shares it holds a lock.
     """
 
@@ -35,7 +76,8 @@ class Drawing:
     def replace(self, strokes):
         """Gives the sketch in hand other strokes; the same ones are no change."""
         if strokes != self.strokes:
-            self.change((*self.sketches[:self.current], tuple(strokes), *self.sketches[self.current + 1:]), self.current)
+            self.change((*self.sketches[:self.current], tuple(strokes), *self.sketches[self.current + 1:]),
+                        self.current)
 
     def draw(self, *strokes):
         """Adds strokes to the sketch in hand."""
@@ -43,7 +85,7 @@ class Drawing:
 
     def erase(self, path, width):
         """Rubs out what an eraser of `width` touches along `path` [P, 2]."""
-        self.replace(geometry.erase(self.strokes, path, width))
+        self.replace(erase(self.strokes, path, width))
 
     def clear(self):
         """Removes all strokes of the sketch in hand."""
@@ -51,7 +93,7 @@ class Drawing:
 
     def mirror(self):
         """Exchanges left and right of the sketch in hand."""
-        self.replace(geometry.mirror(self.strokes))
+        self.replace(mirror(self.strokes))
 
     # ---- the row of sketches
 

@@ -108,9 +108,12 @@ def nearest(sketch, images, F=None, k=16, truncate=None, batch=64):
 @torch.no_grad()
 def sketch_of(images, F, batch=64):
     """F's sketches [M, 1, R, R] of images [M, 3, R, R] with running statistics; leaves F's mode as it was."""
-    before = F.batch_stats
-    F.batch_stats = False
+    # None: a network without batch norm
+    before = getattr(F, "batch_stats", None)
+    if before is not None:
+        F.batch_stats = False
     try:
         return torch.cat([F(part) for part in images.split(batch)])
     finally:
-        F.batch_stats = before
+        if before is not None:
+            F.batch_stats = before

@@ -1,13 +1,24 @@
 """A picture of lines as strokes along the middle of its lines: thinned, followed, simplified.
 
+A felt pen is ten pixels wide and a clip-art cat is a solid black shape; all become strokes that any pen can draw again.
+
 A stroke is {"width", "points": [[x, y], ...]} in a frame of FRAME units, x to the right and y down.
 """
 
 import numpy as np
+import torch
 import torch.nn.functional as nnf
+from PIL import Image
 
 from .chamfer import distance_transform
-from .strokes import FRAME
+from .pages import FAINTEST, UNEVEN, WORKING, threshold, unevenness
+from .strokes import FRAME, SketchError
+
+# What is a line and what a filled shape, in shares of 240 px for the drawing's longer side. Tried on the ready-made
+# drawings and human ones, with pens of 2 to 12 % of the drawing and as silhouettes.
+THICKEST_LINE = 28  # px: the middle of all widths is larger in a silhouette
+SHORTEST_LINE = 20  # widths long: all lines together are longer in a drawing
+MARGIN = 8          # px of paper round the cut-out, so that thinning sees both sides of every line
 
 
 def distance_to_path(points, path):
@@ -89,7 +100,8 @@ def _neighbours(ink):
 
 
 def _graph(skeleton):
-    """pixel -> its neighbours. A diagonal counts only where no straight way leads there: stairs are paths, not forks."""
+    """pixel -> its neighbours. A diagonal counts only where no straight way leads there: stairs are paths, not
+    forks."""
     pixels = set(map(tuple, np.argwhere(skeleton).tolist()))
     graph = {}
     for y, x in pixels:
@@ -133,7 +145,8 @@ def _is_spur(chain, graph, spur):
 
 
 def _joined(chains, reach=6):
-    """Chains put together at forks, the straightest pair first, so that a line that crosses another stays one stroke."""
+    """Chains put together at forks, the straightest pair first, so that a line that crosses another stays one
+    stroke."""
     chains = [list(chain) for chain in chains]
     while True:
         ends = {}
@@ -141,7 +154,8 @@ def _joined(chains, reach=6):
             if len(chain) > 1 and chain[0] != chain[-1]:
                 for backwards in (False, True):
                     way = chain[::-1] if backwards else chain
-                    ends.setdefault(way[0], []).append((i, backwards, np.subtract(way[min(reach, len(way) - 1)], way[0])))
+                    towards = np.subtract(way[min(reach, len(way) - 1)], way[0])
+                    ends.setdefault(way[0], []).append((i, backwards, towards))
         best = (0.5, None, None)                            # the cosine of a bend of 60 degrees
         for meeting in ends.values():
             for n, (i, i_back, u) in enumerate(meeting):
@@ -154,3 +168,98 @@ def _joined(chains, reach=6):
         (i, i_back), (j, j_back) = best[1:]
         first, second = chains[i] if i_back else chains[i][::-1], chains[j][::-1] if j_back else chains[j]
         chains = [c for k, c in enumerate(chains) if k not in (i, j)] + [first + second[1:]]
+
+
+# ------------------------------------------------------------------------------------------- the lines of a page
+
+class Lines:
+    """The lines of a page: where the ink is, how wide the pen was, and the strokes it drew.
+
+    grey: float [H, W], paper 1, ink 0 or paler. name: for messages. Raises SketchError for a page without ink and for
+    one that is no drawing of lines or shapes.
+
+    place [left, top, right, bottom]: the box of the ink in shares of the page's longer side, which is taken for the
+    frame.
+    width: of the pen in 1/256 of that frame. solid: whether shapes are filled; their outlines stand for them.
+    clean: whether paper is white and ink black as they are.
+    """
+
+    def __init__(self, grey, name):
+        height, width = grey.shape
+        side = max(height, width)
+        if side > WORKING:
+            size = [max(1, round(n * WORKING / side)) for n in (width, height)]
+            grey = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BOX))
+        darkest = float(np.quantile(grey, 0.002))
+        if 1 - min(darkest, grey.min() + 0.1) < FAINTEST:
+            raise SketchError(f"{name} is empty: nothing on it is darker than the paper by {FAINTEST:.0%}; draw with "
+                              f"a darker pen")
+        level = threshold(grey)
+        self.name, uneven = name, unevenness(grey, level)
+        if uneven > UNEVEN:
+            raise SketchError(f"{name} looks like a photograph: its light and its dark parts vary by {uneven:.0%} in "
+                              f"themselves; give a drawing "
+                              "on plain paper, cut out of what lies round it, or let F draw the photograph: "
+                              "sketch_of(image, F)")
+        self.clean = uneven < 0.012 and darkest < 0.1
+        ink, self.place, self.scale = _cut_out(grey, level)           # [256, 256]
+        self._measure(ink)
+
+    def good(self, pens):
+        """Whether the page's own pixels are as good as lines drawn again: clean, and of a width in `pens` (low,
+        high)."""
+        return not self.solid and self.clean and pens[0] <= self.width <= pens[1]
+
+    def _measure(self, ink):
+        """Sets width, solid and the ink to follow: thick lines stay for thinning, of filled shapes only the rim is
+        left."""
+        radius = distance_transform(torch.from_numpy(~ink)[None])[0].numpy()
+        skeleton = thin(ink)
+        widths = radius[skeleton]
+        if not widths.size:
+            raise SketchError(f"{self.name} is empty: it has specks and no line; draw something first, with a black "
+                              f"pen")
+        middle, most = float(np.median(widths)), float(np.quantile(widths, 0.95))
+        self.width = max(2 * middle - 1, 1) * self.scale
+        self.solid, self.ink = False, ink
+        uneven = most > 2.6 * middle and 2 * middle > THICKEST_LINE / 2
+        if 2 * middle > THICKEST_LINE or skeleton.sum() < SHORTEST_LINE * 2 * middle or uneven:
+            self.solid, self.ink = True, ink & (radius <= 2)
+        elif widths.max() > 2.6 * middle + 2 and 2 * middle <= THICKEST_LINE / 2:   # thin lines and a filled patch
+            limit = 1.7 * middle + 2
+            core = torch.from_numpy(radius > limit)[None]
+            patch = ink & (distance_transform(core)[0].numpy() <= limit)
+            self.solid, self.ink = True, ink & ~(patch & (radius > 2))
+
+    def strokes(self, width):
+        """The lines as strokes of `width`, in units of the page: 256 are its longer side, and (0, 0) its corner."""
+        sketch = torch.from_numpy(np.where(self.ink, -1, 1).astype(np.float32))[None, None]
+        left, top = (FRAME * v for v in self.place[:2])
+        found = [{"width": width, "points": [[left + self.scale * (x - MARGIN), top + self.scale * (y - MARGIN)]
+                                             for x, y in stroke["points"]]} for stroke in trace(sketch, width)]
+        if not found:
+            raise SketchError(f"{self.name} is empty: it has specks and no line; draw something first, with a black "
+                              f"pen")
+        return found
+
+
+def _cut_out(grey, level):
+    """The inked part of a page on FRAME x FRAME: (bool ink, its box in shares of the page's side, units of page a
+    pixel)."""
+    mask = grey < level
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    side, page = max(bottom - top, right - left), max(grey.shape)
+    room = FRAME - 2 * MARGIN
+    shrink = side / room
+    size = [max(1, round(n / shrink)) for n in (right - left, bottom - top)]
+    if shrink > 1:
+        # A line thinner than the new pixels must not fall apart: what covers a part of one is ink.
+        part = Image.fromarray(mask[top:bottom, left:right].astype(np.float32)).resize(size, Image.Resampling.BOX)
+        part = np.asarray(part) > 0.4 / shrink
+    else:
+        part = Image.fromarray(grey[top:bottom, left:right]).resize(size, Image.Resampling.BICUBIC)
+        part = np.asarray(part) < level
+    ink = np.zeros((FRAME, FRAME), bool)
+    ink[MARGIN:MARGIN + size[1], MARGIN:MARGIN + size[0]] = part
+    return ink, np.array([left, top, right, bottom]) / page, FRAME * shrink / page

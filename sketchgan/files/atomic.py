@@ -7,6 +7,7 @@
 import contextlib
 import errno
 import glob
+import itertools
 import json
 import os
 import secrets
@@ -72,7 +73,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: str | os.PathLike, owner: str = "a run", wait: bool = False, name: str = ".lock") -> Iterator[None]:
-    """Own `folder` (made if missing) while the block runs; the system lets go of it when the process ends, however it ends.
+    """Own `folder` (made if missing) while the block runs; the system lets go when the process ends, however it ends.
 
     Args:
         owner: who asks, for the message that a second one gets.
@@ -120,7 +121,7 @@ def _take(file, path: Path, wait: bool) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            owned = path.with_name(path.name.removeprefix(".").removesuffix("lock").rstrip(".")) if path.name != ".lock" else path.parent
+            owned = path.parent / path.name.removeprefix(".").removesuffix("lock").rstrip(".")
             raise FolderInUse(f"{owned} is in use by {_owner(path)}: wait until it ends, stop it, or choose "
                               f"another folder") from None
         # Some network file systems have no locks; work there is the user's to guard.
@@ -135,3 +136,19 @@ def _owner(path: Path) -> str:
         return f"{about['owner']}, process {about['pid']}{here} on {about['host']} since {about['since']}"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"
+
+
+def stamp(path) -> tuple | None:
+    """What tells one version of a file from the next; None if there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        status = Path(path).stat()
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def set_aside(path: Path | None) -> Path | None:
+    """Give what is there, if anything, the first free name of '*.before.pt', '*.before-2.pt', ...; returns it."""
+    if path is None or not path.exists():
+        return None
+    names = (path.with_name(f"{path.stem}.before{f'-{i}' if i > 1 else ''}{path.suffix}") for i in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    return path.replace(aside)

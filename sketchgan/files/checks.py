@@ -9,9 +9,9 @@ holds it to that.
         __post_init__ = check_fields
 
     @checked
-    def share(images: Tensor, of: Share = 0.5): ...
+    def share(images: Images, of: Share = 0.5): ...  # tensors by their shape: see `shape`
 
-Numbers must be finite; True is none, and neither is '3'. NumPy's become Python's.
+Numbers must be finite; True is none, and neither is '3'. NumPy's become Python's. Nothing here imports torch.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ import math
 import numbers
 import types
 import typing
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 
@@ -57,6 +58,76 @@ Probability = Annotated[float, Limits(least=0, most=1)]
 Share = Annotated[float, Limits(above=0, below=1)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Shape(Limits):
+    """The shape of a tensor: a letter stands for any size of at least 1, a number for itself, a tuple for one of its
+    numbers. rows: how many there must be at least along the first one; kind: 'finite floats', 'floats' or
+    'booleans'."""
+
+    dims: tuple = ()
+    rows: int = 1
+    kind: str = "finite floats"
+
+    def allow(self, value) -> bool:
+        """Whether `value` is such a tensor."""
+        if not hasattr(value, "is_floating_point") or value.ndim != len(self.dims) or len(value) < self.rows:
+            return False
+        for size, dim in list(zip(value.shape, self.dims))[self.rows < 1:]:
+            if size < 1 if isinstance(dim, str) else size not in (dim if isinstance(dim, tuple) else (dim,)):
+                return False
+        if self.kind == "booleans":
+            return str(value.dtype) == "torch.bool"
+        return value.is_floating_point() and (self.kind == "floats" or bool(value.isfinite().all()))
+
+    def __str__(self):
+        dims = ", ".join(" or ".join(map(str, dim)) if isinstance(dim, tuple) else str(dim) for dim in self.dims)
+        more = f", {self.dims[0]} at least {self.rows}" if self.rows > 0 and isinstance(self.dims[0], str) else ""
+        return f"a tensor [{dims}] of {self.kind}{more}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Able(Limits):
+    """What something must have, whatever its class."""
+
+    names: tuple[str, ...] = ()
+
+    def allow(self, value) -> bool:
+        """Whether `value` has all that."""
+        return all(hasattr(value, name) for name in self.names)
+
+    def __str__(self):
+        return f"something with {' and '.join(self.names)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Filled(Limits):
+    """Of a list or a dict: not empty."""
+
+    def allow(self, value) -> bool:
+        """Whether there is anything in it."""
+        return len(value) > 0
+
+    def __str__(self):
+        return "with something in it"
+
+
+def shape(*dims, **more):
+    """An annotation for tensors, such as `shape("N", 3, "H", "W")`; see `Shape`."""
+    return Annotated[object, Shape(dims=dims, **more)]
+
+
+Images = shape("N", 3, "H", "W")            # in [-1, 1]
+Sketches = shape("N", 1, "H", "W")          # paper +1, ink -1
+Pictures = shape("N", (1, 3), "H", "W")     # images or sketches
+Vectors = shape("N", "D")                   # features of pictures
+Flags = shape("N", kind="booleans")
+Maps = shape("N", "C", "H", "W", kind="floats")     # of any number of channels; NaN is the business of whoever trains
+Widths = Annotated[tuple[Count, ...] | list[Count], Filled()]
+GeneratorLike = Annotated[object, Able(names=("mapping", "synthesis", "z_dim"))]
+JudgeLike = Annotated[object, Able(names=("satisfies",))]
+Sees = Annotated[object, Able(names=("features",))]
+
+
 def check_fields(config) -> None:
     """Hold every field of a dataclass to its annotation; raises ValueError. Made for `__post_init__`."""
     for name, hint in _hints(type(config)).items():
@@ -64,19 +135,72 @@ def check_fields(config) -> None:
         object.__setattr__(config, name, value)         # it may be frozen, and this is still its making
 
 
+def check_device(device: str) -> None:
+    """Raise ValueError unless torch can compute there."""
+    import torch  # here, for whoever checks numbers needs no torch
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())),
+                *["mps"] * torch.backends.mps.is_available()]
+        reason = str(error).splitlines()[0][:120]
+        raise ValueError(f"device {device!r} cannot be used here ({reason}). This machine and this build of torch "
+                         f"have: {', '.join(here)}.") from error
+
+
 def checked(function):
     """A function whose arguments are held to their annotations at each call; raises ValueError."""
-    signature = inspect.signature(function)
+    bind = _binder(function)
 
     @functools.wraps(function)
     def call(*args, **kwargs):
-        bound, hints = signature.bind(*args, **kwargs), _hints(function)
-        for name in bound.arguments.keys() & hints.keys():
-            if signature.parameters[name].kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-                bound.arguments[name] = check(f"{name} of {function.__name__}", bound.arguments[name], hints[name])
+        bound = bind(args, kwargs)
         return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def explained(function):
+    """The same for what is called at each step of a training: costs nothing unless the call fails, and then says why.
+
+    What the annotations cannot tell, such as two tensors that do not fit together, becomes a ValueError with all
+    shapes.
+    """
+    bind = _binder(function)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            bound = bind(args, kwargs)
+            if isinstance(error, ValueError) or "memory" in str(error).lower() or "CUDA" in str(error):
+                raise                                   # it speaks for itself, or no other arguments would mend it
+            given = (f"{name} {list(getattr(value, 'shape', ())) or repr(value)[:40]}"
+                     for name, value in bound.arguments.items())
+            raise ValueError(f"{function.__qualname__} cannot work with {', '.join(given)}: {error}") from error
+
+    call.explained = True
+    return call
+
+
+def _binder(function):
+    """Of the arguments of a call: bound to their names, and held to their annotations."""
+    signature = inspect.signature(function)
+    called = function.__qualname__.split("<locals>.")[-1].removesuffix(".__init__")
+    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+    def bind(args, kwargs):
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{called}: {error}; it takes {', '.join(signature.parameters)}") from None
+        for name, hint in _hints(function).items():
+            if name in bound.arguments and signature.parameters[name].kind not in many:
+                bound.arguments[name] = check(f"{name} of {called}", bound.arguments[name], hint)
+        return bound
+
+    return bind
 
 
 def check(name: str, value, hint):
@@ -144,11 +268,14 @@ def _words(hint) -> str:
     """What an annotation wants, for people."""
     kind, inner = get_origin(hint) or hint, get_args(hint)
     if kind is Annotated:
-        return " ".join([_words(inner[0]), *(str(rule) for rule in inner[1:] if isinstance(rule, Limits))])
+        return " ".join([_words(inner[0])] * (inner[0] is not object) + [*(str(rule) for rule in inner[1:]
+                                                                           if isinstance(rule, Limits))])
     if kind in (Union, types.UnionType):
         return " or ".join(map(_words, inner))
     if kind is Literal:
         return f"one of {', '.join(map(repr, inner))}"
+    if kind is Callable:
+        return "a function"
     names = {int: "a whole number", float: "a number", str: "text", bool: "True or False", type(None): "None"}
     name = names.get(kind, f"a {getattr(kind, '__name__', kind)}")
     return f"{name} of ({', '.join('...' if one is ... else _words(one) for one in inner)})" if inner else name

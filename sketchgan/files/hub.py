@@ -1,15 +1,16 @@
-"""Downloads by name: published weights, sketches and photographs, kept in the cache folder with a record of what came.
+"""Downloads by name (those of catalogue.csv): weights, sketches and photographs that others have published.
 
     python -m sketchgan hub list               # what there is: size, licence, what for
     python -m sketchgan hub fetch hands        # into the cache; prints where it lies
     python -m sketchgan hub path hands         # where it lies, without fetching
 
-Nothing here belongs to this project, and nothing is fetched unasked. The sha256 of what came is recorded beside it on first use, and
-something else later is an error. SKETCHGAN_OFFLINE=1 uses the cache only. SKETCHGAN_CACHE moves the cache; a file fetched by hand is put
-where `path` says, and is checked the same way.
+Nothing of it belongs to this project, and nothing is fetched unasked. The sha256 of what came is recorded beside it in
+the cache, and something else later is an error. SKETCHGAN_OFFLINE=1 uses the cache only. SKETCHGAN_CACHE moves it; a
+file fetched by hand is put where `path` says, and is checked the same way.
 """
 
 import argparse
+import csv
 import json
 import os
 import time
@@ -21,14 +22,7 @@ from . import archives
 from .atomic import locked, write_atomically
 from .downloads import DownloadError, check, download
 from .places import cache_folder, remedy
-
-GANSKETCHING = "https://www.cs.cmu.edu/~gansketching/files/"
-GANSKETCHING_PAGE = "https://github.com/PeterWang512/GANSketching"
-QUICKDRAW = "https://storage.googleapis.com/quickdraw_dataset/full/simplified/"
-NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
-GANSPACE_DRIVE = {"horse": "18SkqWAkgt0fIwDEf2pqeaenNi4OoCo-0", "cat": "15vJP8GDr0FlRYpE8gD7CdeEz2mXrQMgN",
-                  "church": "1HFM694112b_im01JT7wop0faftw9ty5g", "ffhq": "1FJRwzAkV-XWbxgTwxEmEACvuqF5DsBiV",
-                  "car": "1iRoWclWVbDBAy5iXYZrQnKYSbZUqXI6y"}
+from .readers import reading
 
 
 @dataclass(frozen=True)
@@ -43,10 +37,9 @@ class Item:
     kind: str = "zip"               # what it must begin like, a key of downloads.MAGIC; a zip is unpacked
     page: str = ""                  # where a person finds it, and its licence
     inside: str = ""                # the folder of the unpacked zip that matters
-    size: int | None = None         # bytes, where published
-    sha256: str | None = None       # where published
-    about: str = ""                 # size in words, where only that is known
+    about: str = ""                 # its size, in words
     group: str = ""                 # items of a group lie in one folder
+    sha256: str = ""                # where published
 
     @property
     def place(self) -> Path:
@@ -65,47 +58,14 @@ class Item:
 
     def by_hand(self) -> str:
         """What to do when the host does not give it."""
-        return (f"By hand: find {self.file} at {self.page or self.urls[0]} with a browser, save it as {self.place}, and call again. "
-                f"Another place for the cache: SKETCHGAN_CACHE")
-
-
-def _drive(file_id: str) -> tuple[str, ...]:
-    """Google Drive's address of a file, its question about viruses answered."""
-    return (f"https://drive.usercontent.google.com/download?id={file_id}&export=download&confirm=t",)
+        return (f"By hand: find {self.file} at {self.page or self.urls[0]} with a browser, save it as {self.place}, "
+                f"and call again. Another place for the cache: SKETCHGAN_CACHE")
 
 
 def _items() -> Iterator[Item]:
-    yield Item("hands", "2,062 photographs of a hand showing a digit, one folder a pose: real photographs for a small GAN", "Apache-2.0",
-               tuple(f"https://{host}" for host in ("codeload.github.com/ardamavi/Sign-Language-Digits-Dataset/zip/refs/heads/master",
-                                                    "github.com/ardamavi/Sign-Language-Digits-Dataset/archive/refs/heads/master.zip")),
-               "Sign-Language-Digits-Dataset-master.zip", page="https://github.com/ardamavi/Sign-Language-Digits-Dataset",
-               inside="Sign-Language-Digits-Dataset-master/Dataset")
-    for word in ("cat", "horse", "church", "hand"):
-        yield Item(f"quickdraw-{word}", f"human drawings ({word}) as strokes, for load_sketches", "CC BY 4.0", (f"{QUICKDRAW}{word}.ndjson",),
-                   f"{word}.ndjson", "ndjson", "https://github.com/googlecreativelab/quickdraw-dataset", group="quickdraw")
-    yield Item("gansketching-pretrained", "StyleGAN2 of horse, cat, church (256 px) and faces (1024 px), G and D, and the PhotoSketch network: "
-               "what the paper starts from", "MIT; weights from NVIDIA (non-commercial) and PhotoSketch (BSD-3)",
-               (GANSKETCHING + "pretrained_models.zip",), "pretrained_models.zip", page=GANSKETCHING_PAGE)
-    yield Item("gansketching-weights", "the paper's customised generators (horse riders, standing cat, gabled church, ...)",
-               "MIT; from NVIDIA's weights (non-commercial)", (GANSKETCHING + "weights.zip",), "weights.zip", page=GANSKETCHING_PAGE)
-    yield Item("gansketching-sketches", "the paper's sketches: 30 for each PhotoSketch task, drawings by the authors and from Quick, Draw!",
-               "MIT", (GANSKETCHING + "sketch_data.zip",), "sketch_data.zip", page=GANSKETCHING_PAGE)
-    yield Item("gansketching-evaluation", "2,500 photographs of each target shape: the paper's evaluation sets", "MIT; photographs from LSUN",
-               (GANSKETCHING + "eval_data.zip",), "eval_data.zip", page=GANSKETCHING_PAGE)
-    yield Item("photosketch", "the original PhotoSketch network (photograph to contour drawing), as published: latest_net_G.pth, or a zip that "
-               "holds it", "BSD-3-Clause", _drive("1TQf-LyS8rRDDapdcTnEgWzYJllPgiXdj"), "photosketch_pretrained", "torch", "https://github.com/mtli/PhotoSketch")
-    for name, file_id in GANSPACE_DRIVE.items():
-        yield Item(f"stylegan2-{name}", f"StyleGAN2 of LSUN {name}, G only, converted to PyTorch by GANSpace" if name != "ffhq" else
-                   "StyleGAN2 of faces, G only, converted to PyTorch by GANSpace", "NVIDIA Source Code Licence (non-commercial)",
-                   _drive(file_id), f"stylegan2_{name}.pt", "torch", "https://github.com/harskish/ganspace")
-    for name, what in (("ffhq", "faces, 1024 px"), ("metfaces", "painted faces, 1024 px"), ("afhqcat", "cats' faces, 512 px"),
-                       ("afhqdog", "dogs' faces, 512 px"), ("afhqwild", "wild animals' faces, 512 px")):
-        yield Item(f"ada-{name}", f"StyleGAN2-ADA of {what}: G, D and G_ema", "NVIDIA Source Code Licence (non-commercial)",
-                   (f"{NVIDIA}{name}.pkl",), f"{name}.pkl", "torch", "https://github.com/NVlabs/stylegan2-ada-pytorch")
-    for name, path, about in (("cat", "objects/cat", "very large"), ("horse", "objects/horse", "69 GB"), ("church", "scenes/church_outdoor_train_lmdb", "large")):
-        yield Item(f"lsun-{name}", f"LSUN {name}: the photographs behind the published GAN, as LMDB; room for twice its size is needed",
-                   "for research; see the page", (f"https://dl.yf.io/lsun/{path}.zip", f"http://dl.yf.io/lsun/{path}.zip"),
-                   f"{Path(path).name}.zip", page="https://www.yf.io/p/lsun", about=about)
+    with open(Path(__file__).with_name("catalogue.csv"), newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            yield Item(**row | {"urls": tuple(row["urls"].split())})
 
 
 ITEMS = {item.name: item for item in _items()}
@@ -115,7 +75,7 @@ def fetch(name: str, progress: bool = True) -> Path:
     """The file, or the unpacked folder, of a named download: from the cache, else from its addresses.
 
     Raises:
-        DownloadError: if it cannot be had (with one reason for each address, and the way by hand), or is not what it was.
+        DownloadError: if it cannot be had (with a reason for each address, and the way by hand), or is not what it was.
         ArchiveError: if what came is a damaged or hostile zip.
     """
     item = _item(name)
@@ -131,22 +91,23 @@ def fetch(name: str, progress: bool = True) -> Path:
             elif os.environ.get("SKETCHGAN_OFFLINE", "0") not in ("", "0"):
                 raise DownloadError("it is not in the cache, and SKETCHGAN_OFFLINE forbids to fetch it")
             else:
-                known = download(item.urls, item.place, item.kind, item.size, item.sha256 or known.get("sha256"), progress)
+                known = download(item.urls, item.place, item.kind, item.sha256 or known.get("sha256"), progress)
                 _write(item, known)
         except DownloadError as error:
-            changed = f" If the publisher has changed the file and you trust the new one, delete {item.record}." if "sha256 is" in str(error) else ""
-            raise DownloadError(f"{name} could not be fetched: {error}\n{item.by_hand()}.{changed}") from error
+            changed = f" If the publisher has changed the file and you trust the new one, delete {item.record}."
+            raise DownloadError(f"{name} could not be fetched: {error}\n{item.by_hand()}."
+                                f"{changed if 'sha256 is' in str(error) else ''}") from error
         if item.kind == "zip":
             archives.unpack(item.place, item.place.parent / "unpacked", progress)
             item.place.unlink()                                  # its record stays
             if not item.result.is_dir():
-                raise DownloadError(f"{name} is unpacked in {item.place.parent / 'unpacked'} and holds no {item.inside}; "
+                raise DownloadError(f"{name} lies in {item.place.parent / 'unpacked'} and holds no {item.inside}: "
                                     f"it is arranged in another way than it was: pass the folder you need yourself")
     return item.result
 
 
 def find_data(name: str) -> Path:
-    """The folder `name` ('hands', 'quickdraw', or a download): below SKETCHGAN_DATA first, else in the cache; nothing is fetched.
+    """The folder `name` ('hands', 'quickdraw', a download) below SKETCHGAN_DATA or in the cache; nothing is fetched.
 
     Raises:
         FileNotFoundError: if it is nowhere, saying how to get it.
@@ -158,7 +119,8 @@ def find_data(name: str) -> Path:
     if all(item.result.exists() for item in items):
         return items[0].result if items[0].name == name else items[0].place.parent
     commands = "; ".join(f"python -m sketchgan hub fetch {item.name}" for item in items)
-    raise FileNotFoundError(f"{name} is neither in {Path(root) / name if root else 'SKETCHGAN_DATA (not set)'} nor in the cache. Get it with\n"
+    mine = Path(root) / name if root else "SKETCHGAN_DATA (not set)"
+    raise FileNotFoundError(f"{name} is neither in {mine} nor in the cache. Get it with\n"
                             f"  {commands}\nor set SKETCHGAN_DATA to a folder that holds a folder {name}")
 
 
@@ -166,14 +128,12 @@ def table() -> str:
     """All downloads as a Markdown table: name, what it is for, size, licence, page."""
     rows = ["| name | what it is | size | licence | page |", "|---|---|---|---|---|"]
     for item in ITEMS.values():
-        size = f"{item.size / 1e6:,.0f} MB" if item.size else item.about or "unknown"
-        here = f"{_size(item.result) / 1e6:,.0f} MB, in the cache" if item.result.exists() else size
-        rows.append(f"| {item.name} | {item.what} | {here} | {item.licence} | {item.page} |")
+        size = item.about or "unknown"
+        if item.result.exists():
+            files = item.result.rglob("*") if item.result.is_dir() else [item.result]
+            size = f"{sum(file.stat().st_size for file in files) / 1e6:,.0f} MB, in the cache"
+        rows.append(f"| {item.name} | {item.what} | {size} | {item.licence} | {item.page} |")
     return "\n".join(rows)
-
-
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
 
 
 def _item(name: str) -> Item:
@@ -183,19 +143,17 @@ def _item(name: str) -> Item:
 
 
 def _read(record: Path) -> dict:
-    try:
-        known = json.loads(record.read_text())
-        return known if isinstance(known, dict) else {}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise DownloadError(f"the record {record} cannot be read ({error}); delete it if you trust the file beside it") from error
+    with reading(record, DownloadError, "delete this record if you trust the file beside it"):
+        known = dict(json.loads(record.read_bytes())) if record.exists() else {}
+        if not all(isinstance(known.get(name, ""), str) for name in ("url", "sha256")):
+            raise TypeError("an address or a sha256 that is no text")
+        return known
 
 
 def _write(item: Item, known: dict) -> None:
     stamp = item.place.stat().st_mtime_ns
-    record = known | {"name": item.name, "licence": item.licence, "fetched": time.strftime("%Y-%m-%d"), "modified": stamp}
-    write_atomically(item.record, (json.dumps(record, indent=1) + "\n").encode())
+    about = {"name": item.name, "licence": item.licence, "fetched": time.strftime("%Y-%m-%d"), "modified": stamp}
+    write_atomically(item.record, (json.dumps(known | about, indent=1) + "\n").encode())
 
 
 def _recognise(item: Item, known: dict) -> dict:
@@ -204,7 +162,7 @@ def _recognise(item: Item, known: dict) -> dict:
     if (status.st_size, status.st_mtime_ns) == (known.get("size"), known.get("modified")):
         return known                                             # untouched since its sha256 was taken
     try:
-        digest = check(item.place, item.kind, item.size, item.sha256 or known.get("sha256"))
+        digest = check(item.place, item.kind, item.sha256 or known.get("sha256"))
     except DownloadError as error:
         raise DownloadError(f"of {item.place}, {error}. Delete that file to fetch it again") from error
     known = {"url": "by hand", **known, "size": status.st_size, "sha256": digest}
@@ -214,10 +172,12 @@ def _recognise(item: Item, known: dict) -> dict:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; see the module's first lines."""
-    parser = argparse.ArgumentParser(prog="python -m sketchgan hub", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m sketchgan hub", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="what can be fetched")
-    for command, what in (("fetch", "fetch a download into the cache"), ("path", "where a download lies, or belongs, in the cache"),
+    for command, what in (("fetch", "fetch a download into the cache"),
+                          ("path", "where a download lies, or belongs, in the cache"),
                           ("find", "where data lie: below SKETCHGAN_DATA, else in the cache")):
         commands.add_parser(command, help=what).add_argument("name", help="as in the list")
     args = parser.parse_args(argv)
@@ -232,6 +192,6 @@ def main(argv: list[str] | None = None) -> None:
             item = _item(args.name)
             print(item.result if item.result.exists() else item.place)
     except (ValueError, OSError) as error:
-        raise SystemExit(f"sketchgan.hub {args.command}: {error}") from error
+        raise SystemExit(f"sketchgan hub {args.command}: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; what has arrived stays, and the same command goes on from there") from None

@@ -1,4 +1,4 @@
-"""Where things lie: what ships with the library (drawings, small weights), and the cache of what it fetches and makes."""
+"""Where things lie: what ships with the library (drawings, small weights), and the cache of what it fetches."""
 import contextlib
 import os
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ def data_folder() -> Path:
     for folder in (PACKAGE.parent / "data", PACKAGE / "data"):
         if (folder / "sketches").is_dir():
             return folder
-    raise FileNotFoundError(f"the data of sketchgan are neither in {PACKAGE.parent / 'data'} nor in {PACKAGE / 'data'}; "
-                            f"clone the repository, or install a wheel that was built with its data")
+    raise FileNotFoundError(f"the data of sketchgan are neither in {PACKAGE.parent / 'data'} nor in {PACKAGE / 'data'};"
+                            f" clone the repository, or install a wheel that was built with its data")
 
 
 def weights_folder() -> Path:

@@ -1,5 +1,6 @@
 """One bar for everything that takes long: a moving one where somebody looks, and a line now and then in a log."""
 
+import contextlib
 import sys
 import time
 
@@ -45,3 +46,23 @@ class Progress(tqdm):
             self.disable = True                         # so that tqdm wipes no line
             self._decr_instances(self)
         super().close()
+
+
+class Allowance:
+    """Lets work beside the training happen now and then: `seconds` apart, and for at most a `share` of the time."""
+
+    def __init__(self, share: float, seconds: float):
+        self.share, self.seconds, self.next = share, seconds, 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether it may happen now."""
+        return time.monotonic() >= self.next
+
+    @contextlib.contextmanager
+    def spend(self):
+        """Times the work in its block; what it took decides when the next may come."""
+        began = time.monotonic()
+        yield
+        took = time.monotonic() - began
+        self.next = began + took + max(self.seconds, took * (1 / self.share - 1))

@@ -1,9 +1,11 @@
 """Tables of measurements: rows as dicts, in a CSV file that is written whole, on the screen, and as Markdown."""
 
+import contextlib
 import csv
 import io
 import os
 import platform
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -32,7 +34,7 @@ def show(rows: list[dict]) -> None:
     cells = [[text(row.get(name, "")) for name in names] for row in rows]
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
     for line in (names, ["-" * width for width in widths], *cells):
-        print("  ".join(word.rjust(width) if i else word.ljust(width) for i, (word, width) in enumerate(zip(line, widths))))
+        print(line[0].ljust(widths[0]), *(word.rjust(width) for word, width in zip(line[1:], widths[1:])), sep="  ")
 
 
 def markdown(rows: list[dict]) -> str:
@@ -42,8 +44,10 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write(path: Path, rows: list[dict]) -> None:
+def write(path: str | os.PathLike, rows: list[dict]) -> None:
     """Write rows as a CSV file, whole or not at all."""
+    if not isinstance(rows, (list, tuple)) or not all(isinstance(row, dict) for row in rows):
+        raise TypeError(f"rows of write are {rows!r:.80}; wanted a list of dicts, column name to value.")
     names = list(dict.fromkeys(name for row in rows for name in row))
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, names, lineterminator="\n")
@@ -52,22 +56,37 @@ def write(path: Path, rows: list[dict]) -> None:
     write_atomically(path, file.getvalue().encode())
 
 
-def read(path: Path) -> list[dict]:
-    """The rows of a CSV file, numbers as numbers; none if there is no file."""
+def read(path: str | os.PathLike, text: Collection[str] = ()) -> list[dict]:
+    """The rows of a CSV file; none if there is no file.
+
+    text: columns that stay as they are written. In the others a cell becomes a number if writing that number gives the
+    cell again, so that nothing is lost: 12 and 0.5 do, 007, 1e3 and a hash such as 12e45678 do not. A hash may also be
+    all digits, so whoever reads hashes names their column.
+    Raises ValueError, which names file and line, if it is no table.
+    """
     if not Path(path).is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        return [{name: number(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def number(value: str):
-    """A cell as an int, a float or, failing that, the text it is."""
-    for kind in (int, float):
+        lines = csv.reader(file)
         try:
-            return kind(value)
-        except ValueError:
-            pass
-    return value
+            names, rows = next(lines, []), []
+            for line in filter(None, lines):
+                if len(line) != len(names):
+                    raise ValueError(f"{len(line)} cells under {len(names)} names")
+                rows.append({name: cell if name in text else number(cell) for name, cell in zip(names, line)})
+        except (csv.Error, ValueError) as error:
+            raise ValueError(f"{path}, line {lines.line_num + 1}, is no row of a table ({error}); repair or remove the "
+                             "file.") from error
+    return rows
+
+
+def number(cell: str) -> int | float | str:
+    """A cell as the number that is written so, or else the text it is."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            if str(kind(cell)) == cell:
+                return kind(cell)
+    return cell
 
 
 def groups(rows: list[dict], *keys: str) -> dict[tuple, list[dict]]:

@@ -6,11 +6,14 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from .distances import density_coverage, frechet_distance, kid, moments, pairwise, polynomial_kernel, precision_recall
+from ..files.checks import Images, Limits, Seed, Sees, Vectors, checked
+from . import distances
+from .distances import density, frechet_distance, kth_nearest, moments, pairwise, polynomial_kernel, share_held
 from .extractors import features_of, name_of
 
 NEIGHBOURS = {"precision": 3, "density": 5}  # k, as published by Kynkaanniemi et al. 2019 and Naeem et al. 2020
@@ -49,12 +52,15 @@ class Evaluation:
     def columns(self) -> dict:
         """One flat row for a table: each number, its interval as name_low and name_high, the counts, the extractor."""
         row: dict = {}
-        for name, value in asdict(self).items():
-            row |= {f"{name}{'' if k == 'value' else '_' + k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
+        for name, found in asdict(self).items():
+            parts = found if isinstance(found, dict) else {"value": found}
+            row |= {name if part == "value" else f"{name}_{part}": value for part, value in parts.items()}
         return row
 
 
-def evaluate(extractor, real: Tensor, fake: Tensor, resamples: int = 100, seed: int = 0) -> Evaluation:
+@checked
+def evaluate(extractor: Sees, real: Images | Vectors, fake: Images | Vectors,
+             resamples: Annotated[int, Limits(least=2)] = 100, seed: Seed = 0) -> Evaluation:
     """Compare two sets of pictures in every way there is, by one extractor.
 
     Args:
@@ -64,12 +70,12 @@ def evaluate(extractor, real: Tensor, fake: Tensor, resamples: int = 100, seed: 
         resamples: half-samples for the intervals. With 2,048 features and 2,500 pictures each takes seconds.
     """
     real, fake = (features_of(extractor, x) if x.ndim == 4 else x for x in (real, fake))
-    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or min(len(real), len(fake)) < 12:
-        raise ValueError(f"evaluate wants two sets of at least 12 images [N, 3, H, W] or of features [N, D] of one length; it got "
-                         f"features {tuple(real.shape)} and {tuple(fake.shape)}.")
-    whole = {"frechet": frechet_distance(*moments(real), *moments(fake)), "kid": kid(real, fake)}
-    whole |= dict(zip(("precision", "recall"), precision_recall(real, fake, NEIGHBOURS["precision"])))
-    whole |= dict(zip(("density", "coverage"), density_coverage(real, fake, NEIGHBOURS["density"])))
+    if real.shape[1] != fake.shape[1] or min(len(real), len(fake)) < 12:
+        raise ValueError("evaluate wants real and fake: two sets of at least 12 images [N, 3, H, W] or of features "
+                         f"[N, D] of one length; it got features {tuple(real.shape)} and {tuple(fake.shape)}.")
+    whole = {"frechet": frechet_distance(*moments(real), *moments(fake)), "kid": distances.kid(real, fake)}
+    whole |= dict(zip(("precision", "recall"), distances.precision_recall(real, fake, NEIGHBOURS["precision"])))
+    whole |= dict(zip(("density", "coverage"), distances.density_coverage(real, fake, NEIGHBOURS["density"])))
     halves = half_samples(of_halves(real, fake), len(real), len(fake), resamples, seed)
     estimates = {name: interval(value, halves[name]) for name, value in whole.items()}
     return Evaluation(name_of(extractor), len(real), len(fake), **estimates)
@@ -98,30 +104,29 @@ def interval(value: float, halves: Tensor) -> Estimate:
     A half is half as large, and most of these numbers depend on size: a Frechet distance grows, a recall falls. So the
     halves tell the spread only, and it is laid around the value of the whole.
     """
-    low, high = torch.quantile(halves - halves.mean(), torch.tensor([0.025, 0.975]).double()).tolist()
+    low, high = middle(halves - halves.mean())
     return Estimate(value, value + low, value + high)
+
+
+def middle(values: Tensor) -> list[float]:
+    """Where the middle 95 % of values [N] begin and end."""
+    return torch.quantile(values.double(), torch.tensor([0.025, 0.975]).double()).tolist()
 
 
 def of_halves(real: Tensor, fake: Tensor) -> Callable[[Tensor, Tensor], dict[str, float]]:
     """A function from rows of real and fake features to their statistics; what all halves share is computed once."""
     rr, fr, ff = pairwise(real, real), pairwise(fake, real), pairwise(fake, fake)
-    k_rr, k_fr, k_ff = polynomial_kernel(real, real), polynomial_kernel(fake, real), polynomial_kernel(fake, fake)
-    radii = lambda d, k: d.kthvalue(min(k + 1, len(d)), dim=1).values
+    k_rr, k_fr, k_ff = (polynomial_kernel(*pair) for pair in ((real, real), (fake, real), (fake, fake)))
+    within = lambda kernel: (kernel.sum().item(), kernel.diagonal().sum().item())
 
     def statistics(i: Tensor, j: Tensor) -> dict[str, float]:
         r, x, f = rr[i][:, i], fr[j][:, i], ff[j][:, j]
-        held = x <= radii(r, NEIGHBOURS["density"])
+        held = x <= kth_nearest(r, NEIGHBOURS["density"])
         return {"frechet": frechet_distance(*moments(real[i]), *moments(fake[j])),
-                "kid": off_diagonal_mean(k_rr[i][:, i]) + off_diagonal_mean(k_ff[j][:, j]) - 2 * k_fr[j][:, i].mean().item(),
-                "precision": (x <= radii(r, NEIGHBOURS["precision"])).any(1).double().mean().item(),
-                "recall": (x.T <= radii(f, NEIGHBOURS["precision"])).any(1).double().mean().item(),
-                "density": held.sum().item() / (NEIGHBOURS["density"] * len(j)),
-                "coverage": held.any(0).double().mean().item()}
+                "kid": distances.unbiased_mmd(within(k_rr[i][:, i]), within(k_ff[j][:, j]),
+                                              k_fr[j][:, i].sum().item(), len(i), len(j)),
+                "precision": share_held(x <= kth_nearest(r, NEIGHBOURS["precision"])),
+                "recall": share_held(x.T <= kth_nearest(f, NEIGHBOURS["precision"])),
+                "density": density(held, NEIGHBOURS["density"]), "coverage": share_held(held.T)}
 
     return statistics
-
-
-def off_diagonal_mean(matrix: Tensor) -> float:
-    """The mean of a square matrix [N, N] without its diagonal."""
-    n = len(matrix)
-    return ((matrix.sum() - matrix.diagonal().sum()) / (n * (n - 1))).item()

@@ -1,8 +1,8 @@
 """Feature extractors: what turns pictures into the vectors that a metric compares, each with a name.
 
 A Frechet distance without its extractor is a number without a unit: Inception's and ours cannot be compared. So every
-extractor has a name that stands in every result. Ours is the judge (judge.py), which ships; Inception, in which the paper
-measures, is used as soon as its weight file is at hand:
+extractor has a name that stands in every result. Ours is the judge (nets/judge.py), which ships; Inception, in which
+the paper measures, is used as soon as its weight file is at hand:
 
     evaluate(judge_features(judge), real, fake)                            # ours
     evaluate(inception_features('inception-2015-12-05.pt'), real, fake)    # the paper's
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..files.checks import Count, Images, Sees, checked
 from ..nets.judge import Judge
 from ..photos.datasets import to_uint8
 from ..weights.checkpoints import CheckpointError, content_hash
@@ -34,11 +35,13 @@ class Extractor:
     features: Callable[[Tensor], Tensor]
 
 
+@checked
 def judge_features(judge: Judge) -> Extractor:
     """Our own extractor: the judge's feature vector, under a name that tells one judge from another."""
     return Extractor(f"judge {content_hash(judge)[:8]}", judge.features)
 
 
+@checked
 def inception_features(path: str | os.PathLike, device: str | torch.device = "cpu") -> Extractor:
     """The extractor of FID: Inception-v3 of 2015 (Szegedy et al. 2016), last pooled features [N, 2048].
 
@@ -51,8 +54,8 @@ def inception_features(path: str | os.PathLike, device: str | torch.device = "cp
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}. The standard Inception weights (91 MB) are at {INCEPTION_URL}; "
-                                "without them measure with judge_features(judge).")
+        raise FileNotFoundError(f"There is no file {path}. The standard Inception weights (91 MB) are at "
+                                f"{INCEPTION_URL}; without them measure with judge_features(judge).")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is old, and so is this file
@@ -83,8 +86,9 @@ def name_of(extractor) -> str:
     return name if isinstance(name, str) else f"{type(extractor).__name__.lower()} {content_hash(extractor)[:8]}"
 
 
+@checked
 @torch.no_grad()
-def features_of(extractor, images: Tensor, batch: int = 128) -> Tensor:
+def features_of(extractor: Sees, images: Images, batch: Count = 128) -> Tensor:
     """Feature vectors [N, D] of images [N, 3, H, W] in [-1, 1], on the CPU.
 
     extractor: an `Extractor`, a `Judge`, or any network with a method `features`.

@@ -9,20 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional
 
-from ..nets.judge import Judge
+from ..files.checks import Count, Flags, GeneratorLike, Images, JudgeLike, Seed, Sees, Sketches, Whole, checked, shape
 from ..nets.sampling import sample
 from .distances import frechet_distance, moments, precision_recall
-from .evaluation import Estimate
+from .evaluation import Estimate, middle
 from .extractors import features_of
 
 # ---------------------------------------------------------------------------------------------------------- samples
 
+@checked
 @torch.no_grad()
-def satisfying_samples(G: nn.Module, judge: Judge, predicate: str, n: int, seed: int = 0, batch: int = 64,
-                       most: int = 100_000) -> tuple[Tensor, float]:
+def satisfying_samples(G: GeneratorLike, judge: JudgeLike, predicate: str, n: Count, seed: Seed = 0, batch: Count = 64,
+                       most: Count = 100_000) -> tuple[Tensor, float]:
     """The first n samples of a generator that show the predicate, and the share of all samples that do.
 
     Returns ([m, 3, R, R], share); m < n if `most` samples hold no more.
@@ -46,32 +47,29 @@ class Share(Estimate):
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
-def predicate_share(decided: Tensor, confusion: tuple[int, int, int, int] | None = None, resamples: int = 2000,
-                    seed: int = 0) -> Share:
+@checked
+def predicate_share(decided: Flags, confusion: tuple[Whole, Whole, Whole, Whole] | None = None,
+                    resamples: Count = 2000, seed: Seed = 0) -> Share:
     """The share of samples that satisfy a predicate, with a 95 % bootstrap interval.
 
     decided: booleans [N], as from `judge.satisfies`. confusion: the judge's (true positive, false positive, false
     negative, true negative) counts on pictures of known truth. With it, the share is corrected for the judge's errors:
     (share - false positive rate) / (true positive rate - false positive rate) (Rogan and Gladen 1978), and the interval
-    includes the uncertainty of those rates.
-    Raises ValueError if there are no samples, or if the judge is no better than chance.
+    includes the uncertainty of those rates. Raises ValueError if the judge is no better than chance.
     """
-    if not len(decided):
-        raise ValueError("predicate_share got no samples; judge at least one.")
     random = Generator().manual_seed(seed)
     share = decided.double().mean()
     shares = _resample(share, len(decided), resamples, random)
     if confusion is not None:
         tp, fp, fn, tn = confusion
         if not (tp + fn and fp + tn) or tp * (fp + tn) <= fp * (tp + fn):
-            raise ValueError(f"The confusion counts {tuple(confusion)} (true positive, false positive, false negative, "
-                             "true negative) are of a judge no better than chance; no share can be corrected by them.")
+            raise ValueError(f"confusion is {tuple(confusion)} (true positive, false positive, false negative, "
+                             "true negative): a judge no better than chance; no share can be corrected by them.")
         hit, false_alarm = torch.tensor(tp / (tp + fn)).double(), torch.tensor(fp / (fp + tn)).double()
         hits, false_alarms = (_resample(p, n, resamples, random) for p, n in ((hit, tp + fn), (false_alarm, fp + tn)))
         correct = lambda s, h, f: ((s - f) / (h - f).clamp_min(1e-9)).clamp(0, 1)
         share, shares = correct(share, hit, false_alarm), correct(shares, hits, false_alarms)
-    low, high = torch.quantile(shares, torch.tensor([0.025, 0.975]).double()).tolist()
-    return Share(share.item(), low, high)
+    return Share(share.item(), *middle(shares))
 
 
 def _resample(share: Tensor, n: int, resamples: int, random: Generator) -> Tensor:
@@ -79,19 +77,21 @@ def _resample(share: Tensor, n: int, resamples: int, random: Generator) -> Tenso
     return torch.binomial(torch.full((resamples,), float(n)).double(), share.double().expand(resamples), random) / n
 
 
-def bootstrap_interval(statistic: Callable[[Tensor], float], values: Tensor, resamples: int = 1000,
-                       seed: int = 0) -> tuple[float, float]:
+@checked
+def bootstrap_interval(statistic: Callable[[Tensor], float], values: Tensor, resamples: Count = 1000,
+                       seed: Seed = 0) -> tuple[float, float]:
     """95 % bootstrap interval of any statistic of the rows of `values` [N, ...]."""
     random = Generator().manual_seed(seed)
     draws = [statistic(values[torch.randint(len(values), (len(values),), generator=random)]) for _ in range(resamples)]
-    return tuple(torch.quantile(torch.tensor(draws).double(), torch.tensor([0.025, 0.975]).double()).tolist())
+    return tuple(middle(torch.tensor(draws)))
 
 
 # -------------------------------------------------------------------------------------------------------- diversity
 
-def color_spread(images: Tensor) -> float:
-    """How much pictures differ in colour: the standard deviation over pictures of their mean colour, mean of the
-    three channels. images [N, 3, H, W] in [-1, 1]."""
+@checked
+def color_spread(images: shape("N", 3, "H", "W", rows=2)) -> float:
+    """How much pictures [N, 3, H, W] in [-1, 1] differ in colour: the standard deviation over pictures of their mean
+    colour, mean of the three channels."""
     return images.mean((2, 3)).std(0).mean().item()
 
 
@@ -109,7 +109,8 @@ class Reference:
     count: int
 
 
-def reference(judge: Judge, scenes: Tensor, base: Tensor, k: int = 3) -> Reference:
+@checked
+def reference(judge: Sees, scenes: Images, base: Images, k: Count = 3) -> Reference:
     """Measure the base. scenes: renders that satisfy the predicate [N, 3, R, R] (Menagerie with predicate=..., of the
     evaluation seed). base: samples of the original generator that satisfy it [n, 3, R, R] (`satisfying_samples`)."""
     real = features_of(judge, scenes)
@@ -129,14 +130,16 @@ class Diversity:
     frechet: float
 
 
-def diversity(judge: Judge, against: Reference, samples: Tensor, k: int = 3) -> Diversity:
+@checked
+def diversity(judge: Sees, against: Reference, samples: Images, k: Count = 3) -> Diversity:
     """What diversity a customised generator kept.
 
     samples: random samples of it [N, 3, R, R], whether they satisfy the predicate or not. The paper compares 2,500 with
     2,500 at k = 3. Recall grows with the number of samples, so there must be as many as there were of the base.
     """
     if len(samples) < against.count:
-        raise ValueError(f"The base was measured with {against.count} samples; got {len(samples)}. Draw at least as many.")
+        raise ValueError(f"against was measured with {against.count} samples of the base; got {len(samples)} samples. "
+                         "Draw at least as many.")
     fake = features_of(judge, samples)
     precision, recall = precision_recall(against.scenes, fake[:against.count], k)
     color = color_spread(samples)
@@ -146,14 +149,16 @@ def diversity(judge: Judge, against: Reference, samples: Tensor, k: int = 3) -> 
 
 # --------------------------------------------------------------------------------------------------------- contours
 
-def contour_f1(drawn: Tensor, truth: Tensor, tolerance: int = 1) -> dict[str, float]:
+@checked
+def contour_f1(drawn: Sketches, truth: Sketches, tolerance: Whole = 1) -> dict[str, float]:
     """Precision, recall and F1 of drawn ink against true ink, over all pictures together.
 
-    drawn, truth: [N, 1, H, W], paper +1, ink -1; a pixel is ink below 0. Ink counts as right if there is ink of the other
-    picture within `tolerance` pixels along either axis. 'ink' is the ratio of the amounts, since thick lines are forgiven.
+    drawn, truth: [N, 1, H, W], paper +1, ink -1; a pixel is ink below 0. Ink counts as right if there is ink of the
+    other picture within `tolerance` pixels along either axis. 'ink' is the ratio of the amounts, since thick lines are
+    forgiven.
     """
-    if drawn.shape != truth.shape or drawn.ndim != 4:
-        raise ValueError(f"contour_f1 wants two tensors of one shape [N, 1, H, W]; got {tuple(drawn.shape)} and "
+    if drawn.shape != truth.shape:
+        raise ValueError(f"contour_f1 wants drawn and truth of one shape [N, 1, H, W]; got {tuple(drawn.shape)} and "
                          f"{tuple(truth.shape)}.")
     drawn, truth = (drawn < 0).float(), (truth < 0).float()
     near = lambda ink: functional.max_pool2d(ink, 2 * tolerance + 1, 1, tolerance)

@@ -8,15 +8,17 @@ paths in W (eps 1e-4), and leaves out the lowest and the highest hundredth.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from ..nets.perceptual import perceptual_distance
+from ..files.checks import Count, GeneratorLike, Positive, Seed, checked
+from ..files.progress import Progress
 from .evaluation import Estimate
 from .extractors import name_of
 from .metrics import bootstrap_interval
+from .perceptual import perceptual_distance
 
 TRIM = (0.01, 0.99)  # quantiles between which pairs count
 
@@ -34,25 +36,25 @@ class PathLength:
 
 
 def network_distance(network: nn.Module) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
-    """Our default distance and its name: `perceptual_distance` of a network, such as the judge or encoder.Features."""
+    """Our default distance and its name: `perceptual_distance` of a network, such as the judge or nets.Features."""
     return f"levels of {name_of(network)}", lambda a, b: perceptual_distance(network, a, b)
 
 
+@checked
 @torch.no_grad()
-def path_lengths(G: nn.Module, distance: Callable[[Tensor, Tensor], Tensor], pairs: int = 50_000, epsilon: float = 1e-4,
-                 space: str = "w", sampling: str = "end", seed: int = 0, batch: int = 25, progress: bool = True) -> Tensor:
+def path_lengths(G: GeneratorLike, distance: Callable[[Tensor, Tensor], Tensor], pairs: Count = 50_000,
+                 epsilon: Positive = 1e-4, space: Literal["w", "z"] = "w", sampling: Literal["end", "full"] = "end",
+                 seed: Seed = 0, batch: Count = 25, progress: bool = True) -> Tensor:
     """d / epsilon^2 of each pair, [pairs].
 
-    distance: images a, b [N, 3, R, R] in about [-1, 1] -> [N]. space: 'w', or 'z', where the path is an arc. sampling: 'end'
-    begins each path at its first end (as the paper does), 'full' anywhere on it. Both pictures of a pair have the same noise.
-    Source: Karras et al. 2019, section 4.1 and equations 2 and 3; StyleGAN2's settings.
+    distance: images a, b [N, 3, R, R] in about [-1, 1] -> [N]. space: 'w', or 'z', where the path is an arc. sampling:
+    'end' begins each path at its first end (as the paper does), 'full' anywhere on it. Both pictures of a pair have the
+    same noise. Source: Karras et al. 2019, section 4.1 and equations 2 and 3; StyleGAN2's settings.
     """
-    if space not in ("w", "z") or sampling not in ("end", "full"):
-        raise ValueError(f"space={space!r}, sampling={sampling!r}: choose space 'w' or 'z' and sampling 'end' or 'full'.")
     random = torch.Generator().manual_seed(seed)
     device = next(G.parameters()).device
     lengths = []
-    for start in tqdm(range(0, pairs, batch), desc="path length", disable=not progress, leave=False):
+    for start in Progress(range(0, pairs, batch), desc="path length", disable=not progress, leave=False):
         z = torch.randn(2, batch, G.z_dim, generator=random).to(device)
         t = torch.rand(batch, 1, generator=random).to(device) * (sampling == "full")
         noise = torch.randint(2**31, (1,), generator=random).item()
@@ -76,14 +78,16 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def trimmed_mean(lengths: Tensor) -> float:
-    """The mean of the lengths [N] between their 1 % and 99 % quantiles, as published: the lower neighbour of the one, the
-    higher of the other, and both included."""
+    """The mean of the lengths [N] between their 1 % and 99 % quantiles, as published: the lower neighbour of the one,
+    the higher of the other, and both included."""
     low = lengths.quantile(TRIM[0], interpolation="lower")
     high = lengths.quantile(TRIM[1], interpolation="higher")
     return lengths[(lengths >= low) & (lengths <= high)].mean().item()
 
 
-def perceptual_path_length(G: nn.Module, distance, pairs: int = 50_000, **options) -> PathLength:
+@checked
+def perceptual_path_length(G: GeneratorLike, distance: nn.Module | tuple[str, Callable], pairs: Count = 50_000,
+                           **options) -> PathLength:
     """PPL of a generator, with its 95 % bootstrap interval.
 
     distance: a network, for `network_distance`, or (name, function of two batches of images [N, 3, R, R] -> [N]).

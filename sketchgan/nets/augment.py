@@ -12,10 +12,13 @@ same seed draws the same augmentation everywhere, and nothing has to wait for a 
 import torch
 from torch.nn import functional as nnf
 
+from ..files.checks import Maps, explained
+
 TRANSLATION, CUTOUT, UPSCALE = 0.125, 0.5, 0.25  # shares of the image's side; upscale: largest enlargement
 
 
-def augment(x: torch.Tensor, policy: str, generator: torch.Generator) -> torch.Tensor:
+@explained
+def augment(x: Maps, policy: str, generator: torch.Generator) -> torch.Tensor:
     """Random differentiable augmentation of a batch.
 
     Args:

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..files.checks import Count, Widths, checked, explained
+
 CELLS = 4  # the last features are averaged to CELLS x CELLS, so any resolution from 32 px will do
 
 
 class Tower(nn.Module):
-    """Plain convolutions (no shortcuts: the judge has those), each level half the size: [N, C, H, W] -> [N, dim] of length 1."""
+    """Plain convolutions (no shortcuts: the judge has those), each level half the size: [N, C, H, W] -> [N, dim] of
+    length 1."""
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], dim: int):
         super().__init__()
@@ -20,7 +23,8 @@ class Tower(nn.Module):
         for a, b in zip((in_channels, *widths[:-1]), widths):
             layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
-        self.embed = nn.Linear(widths[-1] * CELLS * CELLS, dim)  # where things are is what a pose is, so cells stay apart
+        # where things are is what a pose is, so cells stay apart
+        self.embed = nn.Linear(widths[-1] * CELLS * CELLS, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         cells = functional.adaptive_avg_pool2d(self.layers(x), CELLS)
@@ -33,7 +37,8 @@ class SketchEmbedding(nn.Module):
     widths: channels at strides 2, 4, 8, ...; dim: length of an embedding.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 72, 96), dim: int = 64):
+    @checked
+    def __init__(self, widths: Widths = (24, 48, 72, 96), dim: Count = 64):
         super().__init__()
         self.config = dict(widths=tuple(widths), dim=dim)
         self.photo, self.sketch = Tower(3, tuple(widths), dim), Tower(1, tuple(widths), dim)
@@ -47,6 +52,7 @@ class SketchEmbedding(nn.Module):
         """Embeddings [N, dim] of length 1, of sketches [N, 1, H, W], paper +1, ink -1."""
         return self.sketch(self._checked(sketches, 1))
 
+    @explained
     def _checked(self, x: Tensor, channels: int) -> Tensor:
         least = CELLS << len(self.config["widths"])
         if x.ndim != 4 or x.shape[1] != channels or min(x.shape[2:]) < least:

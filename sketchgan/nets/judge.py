@@ -9,11 +9,16 @@ activation first), never the network whose features trained a GAN (features.py),
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..files.checks import Count, Filled, Positive, Widths, check_fields, checked, explained
+
+Names = tuple[str, ...] | list[str]
+Categories = Annotated[Names, Filled()]
 SIZE = 64  # pictures are resized to this before they are judged
 
 
@@ -24,10 +29,11 @@ class Target:
     'label' (0, 1, ... count-1): `count` logits."""
 
     name: str
-    kind: str
+    kind: Literal["angle", "number", "label"]
     center: float = 0.0
-    scale: float = 1.0
-    count: int = 1
+    scale: Positive = 1.0
+    count: Count = 1
+    __post_init__ = check_fields
 
     @property
     def width(self) -> int:
@@ -84,8 +90,10 @@ class Judge(nn.Module):
     widths: channels at strides 2, 4, 8, 16. dim: length of the feature vector.
     """
 
-    def __init__(self, categories: tuple[str, ...], targets: tuple[Target, ...], predicates: tuple[str, ...],
-                 widths: tuple[int, ...] = (32, 64, 96, 128), dim: int = 128):
+    @checked
+    def __init__(self, categories: Categories, targets: list | tuple, predicates: Names,
+                 widths: Widths = (32, 64, 96, 128),
+                 dim: Count = 128):
         super().__init__()
         # A weight file gives targets back as dicts.
         targets = tuple(target if isinstance(target, Target) else Target(**target) for target in targets)
@@ -104,6 +112,15 @@ class Judge(nn.Module):
         self.name = nn.Linear(dim, len(categories) + 1)  # the last one: none of them, not recognisable
         self.decide = nn.Linear(dim, len(predicates))
 
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Feature maps [N, C_i, H_i, W_i] of images [N, 3, H, W] in [-1, 1], from fine to coarse."""
+        x, found = self.stem(images), []
+        for block in self.blocks:
+            x = block(x)
+            found.append(x)
+        return found
+
+    @explained
     def features(self, images: Tensor) -> Tensor:
         """Feature vectors [N, dim] of images [N, 3, H, W] in [-1, 1], sides multiples of 32 (resized to 64 inside)."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 32 or images.shape[3] % 32:
@@ -112,7 +129,7 @@ class Judge(nn.Module):
         if images.shape[2:] != (SIZE, SIZE):
             images = functional.interpolate(images, size=(SIZE, SIZE), mode="bilinear", antialias=True,
                                             align_corners=False)
-        h = functional.silu(self.norm(self.blocks(self.stem(images.clamp(-1, 1)))))
+        h = functional.silu(self.norm(self.levels(images.clamp(-1, 1))[-1]))
         return functional.silu(self.embed(h.flatten(1)))
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:

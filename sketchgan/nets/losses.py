@@ -5,7 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..files.checks import explained
 
+
+@explained
 def d_logistic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Discriminator: `E[softplus(-D(x))] + E[softplus(D(G(z)))]` (Goodfellow et al. 2014; GANSketching eq. 1).
 
@@ -15,21 +18,25 @@ def d_logistic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
+@explained
 def g_nonsaturating(fake_logits: Tensor) -> Tensor:
     """Generator: `E[softplus(-D(G(z)))]`, the non-saturating form of the game (Goodfellow et al. 2014, section 3)."""
     return F.softplus(-fake_logits).mean()
 
 
+@explained
 def d_hinge(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Feature heads: `E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]` (Sauer et al. 2021, section 3)."""
     return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
 
 
+@explained
 def g_hinge(fake_logits: Tensor) -> Tensor:
     """Generator against the feature heads: `-E[D(G(z))]`."""
     return -fake_logits.mean()
 
 
+@explained
 def r1_penalty(D: Callable[[Tensor], Tensor], x_real: Tensor) -> Tensor:
     """`E_x ||grad_x D(x)||^2`, differentiable by the parameters of D (Mescheder et al. 2018, eq. 9).
 
@@ -45,6 +52,7 @@ def r1_penalty(D: Callable[[Tensor], Tensor], x_real: Tensor) -> Tensor:
     return grad.square().flatten(1).sum(1).mean()
 
 
+@explained
 def weight_penalty(params: Iterable[Tensor], params0: Iterable[Tensor]) -> Tensor:
     """Mean over tensors of `mean |theta - theta0|`: GANSketching's L_weight, as its code computes it.
 
@@ -56,6 +64,6 @@ def weight_penalty(params: Iterable[Tensor], params0: Iterable[Tensor]) -> Tenso
     params, params0 = list(params), list(params0)
     shapes, shapes0 = [tuple(p.shape) for p in params], [tuple(p.shape) for p in params0]
     if not params or shapes != shapes0:
-        raise ValueError(f"weight_penalty wants the same tensors twice, got {len(params)} against {len(params0)} of "
+        raise ValueError(f"params and params0 must be the same tensors twice, not {len(params)} and {len(params0)} of "
                          f"shapes {shapes[:4]} and {shapes0[:4]}; take both lists from the same module")
     return torch.stack([(p - q.detach()).abs().mean() for p, q in zip(params, params0)]).mean()

@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from ..files.checks import Count, Whole, checked, explained
+
 IN_CHANNELS, OUT_CHANNELS = 3, 1
 
 
@@ -49,10 +51,9 @@ class PhotoSketch(nn.Module):
             not.  Rank or compare images only with False.  The running buffers change in `measure_running_stats` alone.
     """
 
-    def __init__(self, ngf: int = 64, n_blocks: int = 9):
+    @checked
+    def __init__(self, ngf: Count = 64, n_blocks: Whole = 9):
         super().__init__()
-        if ngf < 1 or n_blocks < 0:
-            raise ValueError(f"PhotoSketch wants ngf >= 1 and n_blocks >= 0, not ngf={ngf}, n_blocks={n_blocks}")
         self.ngf, self.n_blocks = ngf, n_blocks
         norm = FrozenStatsBatchNorm2d
         layers = [nn.ReflectionPad2d(3), nn.Conv2d(IN_CHANNELS, ngf, 7, bias=False), norm(ngf), nn.ReLU(inplace=True)]
@@ -82,6 +83,7 @@ class PhotoSketch(nn.Module):
     def _norms(self) -> list[FrozenStatsBatchNorm2d]:
         return [m for m in self.modules() if isinstance(m, FrozenStatsBatchNorm2d)]
 
+    @explained
     def forward(self, img: Tensor) -> Tensor:
         """Sketches `[N, 1, H, W]` in [-1, 1] (paper +1, ink -1) of images `[N, 3, H, W]` in [-1, 1].
 

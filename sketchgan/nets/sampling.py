@@ -1,10 +1,13 @@
 """Random samples of a generator, the same for everybody who names the same seed."""
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
+
+from ..files.checks import Count, GeneratorLike, Seed, checked
 
 
+@checked
 @torch.no_grad()
-def sample(G: nn.Module, n: int, seed: int = 0, batch: int = 64, truncation_psi: float = 1.0) -> Tensor:
+def sample(G: GeneratorLike, n: Count, seed: Seed = 0, batch: Count = 64, truncation_psi: float = 1.0) -> Tensor:
     """n random samples of a generator: [n, 3, R, R] on the CPU, clamped to [-1, 1].
 
     z and the noise of each layer come from `seed`, so two generators are shown with the same z and the same noise.

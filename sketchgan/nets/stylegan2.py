@@ -6,10 +6,20 @@ weights load strictly; the same classes with a smaller channel table train on a 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops import GAIN, SLOPE, bias_act, conv2d_down, fir_kernel, modulated_conv2d, upsample2d
+from ..files.checks import Count, Positive, check, checked, explained
+from ..ops.layers import (
+    ConstantInput,
+    ConvLayer,
+    EqualLinear,
+    PixelNorm,
+    ResBlock,
+    StyledConv,
+    ToRGB,
+    WShift,
+    minibatch_stddev,
+)
 
 OFFICIAL_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
 LR_MUL_MAPPING = 0.01  # the mapping network learns 100 times slower than the rest
@@ -18,170 +28,21 @@ W_AVG_SEED = 0
 
 
 def channel_table(resolution: int, channels: dict[int, int] | None = None) -> dict[int, int]:
-    """Channels at every resolution from 4 to `resolution`: `{4: c, 8: c, ...}`.
+    """Channels at every resolution from 4 to `resolution`, a power of two from 8 to 1024: `{4: c, 8: c, ...}`.
 
-    Args:
-        resolution: a power of two from 8 to 1024.
-        channels: the table to use, or None for the official one; sizes above `resolution` are ignored.
-    Raises:
-        ValueError: for another resolution, or a table with a size missing.
+    channels: the table to use, or None for the official one; sizes above `resolution` are ignored.
+    Raises ValueError for another resolution, or a table with a size missing.
     """
     if resolution not in OFFICIAL_CHANNELS or resolution < 8:
         raise ValueError(f"resolution {resolution} is not a power of two from 8 to 1024; resize the images to one")
     sizes = [2 ** i for i in range(2, int(math.log2(resolution)) + 1)]
-    table = {int(r): int(c) for r, c in (channels or OFFICIAL_CHANNELS).items()}
-    missing = [r for r in sizes if table.get(r, 0) < 1]
+    sized = {int(r) if str(r).isdigit() else r: c for r, c in (channels or OFFICIAL_CHANNELS).items()}
+    table = check("channels", sized, dict[int, Count])
+    missing = [r for r in sizes if r not in table]
     if missing:
-        raise ValueError(f"the channel table {table} says nothing for {missing}; "
+        raise ValueError(f"channels is {table} and says nothing for {missing}; "
                          f"a {resolution} px network wants a positive number for each of {sizes}")
     return {r: table[r] for r in sizes}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Layers with equalised learning rate: weights are stored at unit variance and scaled by 1/sqrt(fan_in) when used.
-
-class EqualLinear(nn.Module):
-    """`[N, in_dim] -> [N, out_dim]`, followed by leaky ReLU if `activation`; `lr_mul` slows its learning."""
-
-    def __init__(self, in_dim: int, out_dim: int, bias_init: float = 0, lr_mul: float = 1, activation: bool = False):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_dim, in_dim) / lr_mul)
-        self.bias = nn.Parameter(torch.full((out_dim,), float(bias_init)))
-        self.scale = lr_mul / math.sqrt(in_dim)
-        self.lr_mul = lr_mul
-        self.activation = activation
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.activation:
-            return bias_act(F.linear(x, self.weight * self.scale), self.bias * self.lr_mul)
-        return F.linear(x, self.weight * self.scale, self.bias * self.lr_mul)
-
-
-class EqualConv2d(nn.Module):
-    """Weight `[O, I, k, k]` of a convolution without bias; `ConvLayer` applies it."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
-        self.scale = 1 / math.sqrt(in_channels * kernel_size ** 2)
-
-
-class Activation(nn.Module):
-    """Bias `[C]` of a leaky ReLU; the layer that owns it applies both."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-
-def clamped(x: Tensor, limit: float | None) -> Tensor:
-    """`x` within +-`limit`, or as it is without one: NVIDIA's networks clamp activations so that half precision holds them."""
-    return x if limit is None else x.clamp(-limit, limit)
-
-
-class Fir(nn.Module):
-    """Holder of a FIR kernel `[4, 4]`, so that it stands in the state dict where public checkpoints have it."""
-
-    def __init__(self, gain: float):
-        super().__init__()
-        self.register_buffer("kernel", fir_kernel(gain=gain))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Generator
-
-class PixelNorm(nn.Module):
-    """Scale each z to unit mean square, so that only its direction matters."""
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
-
-
-class WShift(nn.Module):
-    """A learned constant added to every w: the "W-shift" ablation of GANSketching."""
-
-    def __init__(self, w_dim: int):
-        super().__init__()
-        self.w_shift = nn.Parameter(torch.zeros(1, w_dim))
-
-    def forward(self, w: Tensor) -> Tensor:
-        return w + self.w_shift
-
-
-class ModulatedConv2d(nn.Module):
-    """Convolution modulated by a style that is an affine function of w."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, w_dim: int, demodulate: bool = True,
-                 upsample: bool = False):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, kernel_size, kernel_size))
-        self.modulation = EqualLinear(w_dim, in_channels, bias_init=1)
-        if upsample:
-            self.blur = Fir(gain=4)
-        self.upsample = upsample
-        self.demodulate = demodulate
-        self.scale = 1 / math.sqrt(in_channels * kernel_size ** 2)
-
-    def forward(self, x: Tensor, w: Tensor, gain: float = 1) -> Tensor:
-        up_kernel = self.blur.kernel if self.upsample else None
-        return modulated_conv2d(x, self.weight[0] * self.scale, self.modulation(w), self.demodulate, up_kernel, gain)
-
-
-class NoiseInjection(nn.Module):
-    """Add one plane of noise `[N or 1, 1, H, W]` to all channels, scaled by one learned number."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, noise: Tensor | None, gain: float = 1) -> Tensor:
-        return x if noise is None else x + (self.weight * gain * noise).to(x.dtype)
-
-
-class StyledConv(nn.Module):
-    """Modulated 3x3 convolution, noise, bias, leaky ReLU, and a clamp where `conv_clamp` is given."""
-
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, upsample: bool = False,
-                 conv_clamp: float | None = None):
-        super().__init__()
-        self.conv_clamp = conv_clamp
-        self.conv = ModulatedConv2d(in_channels, out_channels, 3, w_dim, upsample=upsample)
-        self.noise = NoiseInjection()
-        self.activate = Activation(out_channels)
-
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
-        # gain * lrelu(x) = lrelu(gain * x) for a positive gain, so the gain goes into the three things that are summed:
-        # it costs three small products instead of a pass over the activations (a fifth of G's time on a CPU).
-        x = self.conv(x, w, GAIN)
-        x = self.noise(x, noise, GAIN)
-        return clamped(bias_act(x, self.activate.bias * GAIN, gain=1), self.conv_clamp)
-
-
-class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to three channels, added to the upsampled picture of the previous resolution."""
-
-    def __init__(self, in_channels: int, w_dim: int, upsample: bool = True, conv_clamp: float | None = None):
-        super().__init__()
-        self.conv_clamp = conv_clamp
-        if upsample:
-            self.upsample = Fir(gain=4)
-        self.conv = ModulatedConv2d(in_channels, 3, 1, w_dim, demodulate=False)
-        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
-
-    def forward(self, x: Tensor, w: Tensor, skip: Tensor | None = None) -> Tensor:
-        rgb = clamped(self.conv(x, w) + self.bias, self.conv_clamp)  # [N3HW]
-        return rgb if skip is None else rgb + upsample2d(skip, self.upsample.kernel)
-
-
-class ConstantInput(nn.Module):
-    """The learned `[1, C, 4, 4]` that every picture starts from."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
-
-    def forward(self, n: int) -> Tensor:
-        return self.input.expand(n, -1, -1, -1)
 
 
 class Generator(nn.Module):
@@ -200,12 +61,11 @@ class Generator(nn.Module):
         w_avg: mean of w `[w_dim]`, or None until it is known; read it with `mean_w()`.
     """
 
-    def __init__(self, resolution: int, z_dim: int = 512, w_dim: int = 512, num_mapping: int = 8,
-                 channels: dict[int, int] | None = None, w_shift: bool = False, conv_clamp: float | None = None):
+    @checked
+    def __init__(self, resolution: int, z_dim: Count = 512, w_dim: Count = 512, num_mapping: Count = 8,
+                 channels: dict | None = None, w_shift: bool = False, conv_clamp: Positive | None = None):
         super().__init__()
         self.channels, self.conv_clamp = channel_table(resolution, channels), conv_clamp
-        if min(z_dim, w_dim, num_mapping) < 1:
-            raise ValueError(f"z_dim={z_dim}, w_dim={w_dim} and num_mapping={num_mapping} must all be at least 1")
         self.resolution, self.z_dim, self.w_dim, self.num_mapping = resolution, z_dim, w_dim, num_mapping
         sizes = list(self.channels)
         self.num_ws = 2 * len(sizes)
@@ -243,14 +103,12 @@ class Generator(nn.Module):
         """`synthesis(mapping(z))`: images `[N, 3, R, R]`, about [-1, 1], from `z [N, z_dim]`."""
         return self.synthesis(self.mapping(z, truncation_psi), noise_mode, generator)
 
+    @explained
     def mapping(self, z: Tensor, truncation_psi: float = 1) -> Tensor:
-        """Latents of every layer.
+        """Latents of every layer, `ws [N, num_ws, w_dim]`, of standard normal `z [N, z_dim]`.
 
-        Args:
-            z: `[N, z_dim]`, standard normal.
-            truncation_psi: 1 leaves w alone; below 1 draws it towards `mean_w()` (less variety, fewer failures).
-        Returns:
-            `ws [N, num_ws, w_dim]`, all rows equal.  Style mixing is exchanging rows between two such tensors.
+        All rows of a picture are equal; style mixing is exchanging rows between two such tensors.
+        truncation_psi: 1 leaves w alone; below 1 draws it towards `mean_w()` (less variety, fewer failures).
         """
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"z has shape {list(z.shape)}, this generator wants [N, {self.z_dim}]; "
@@ -291,15 +149,12 @@ class Generator(nn.Module):
         # A number that any change of the mapping network changes: it dates w_avg through training, EMA and copies.
         return sum(p.detach().double().sum().item() for p in self.style.parameters())
 
+    @explained
     def synthesis(self, ws: Tensor, noise_mode: str = "random", generator: torch.Generator | None = None) -> Tensor:
-        """Images of latents.
+        """Images `[N, 3, R, R]` of latents `ws [N, num_ws, w_dim]`, about [-1, 1], not clamped.
 
-        Args:
-            ws: `[N, num_ws, w_dim]`.
-            noise_mode: 'random' draws fresh noise, 'const' takes the checkpoint's buffers, 'none' adds none.
-            generator: source of random noise; the same state gives the same noise, before and after training.
-        Returns:
-            `[N, 3, R, R]`, about [-1, 1], not clamped.
+        noise_mode: 'random' draws fresh noise, 'const' takes the checkpoint's buffers, 'none' adds none.
+        generator: source of random noise; the same state gives the same noise, before and after training.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws has shape {list(ws.shape)}, this generator wants [N, {self.num_ws}, {self.w_dim}]; "
@@ -318,79 +173,13 @@ class Generator(nn.Module):
 
     def _noises(self, n: int, noise_mode: str, generator: torch.Generator | None) -> list[Tensor | None]:
         buffers = list(self.noises.buffers())
-        if noise_mode == "none":
-            return [None] * len(buffers)
-        if noise_mode == "const":
-            return buffers
-        if noise_mode != "random":
+        if noise_mode not in ("random", "const", "none"):
             raise ValueError(f"noise_mode={noise_mode!r} is not known; choose 'random', 'const' or 'none'")
-        if generator is None:
-            return [torch.randn(n, *b.shape[1:], dtype=b.dtype, device=b.device) for b in buffers]
-        return [torch.randn(n, *b.shape[1:], dtype=b.dtype, device=generator.device, generator=generator).to(b.device)
-                for b in buffers]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Discriminator
-
-class ConvLayer(nn.Sequential):
-    """Convolution, bias, leaky ReLU; with `downsample`, a FIR filter first and stride 2.
-
-    The public checkpoints count the filter as a layer of its own, so the indices differ: [conv, act] or
-    [fir, conv, act], and [fir, conv] for the linear skip of a residual block.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, downsample: bool = False,
-                 activate: bool = True, conv_clamp: float | None = None):
-        conv = EqualConv2d(in_channels, out_channels, kernel_size)
-        super().__init__(*([Fir(gain=1)] if downsample else []), conv,
-                         *([Activation(out_channels)] if activate else []))
-        self.downsample, self.conv_clamp = downsample, conv_clamp
-
-    def forward(self, x: Tensor, gain: float = 1) -> Tensor:
-        """`[N, I, H, W] -> [N, O, H or H/2, W or W/2]`, times `gain`, which goes into the weight (see `StyledConv`)."""
-        layers = list(self)
-        kernel = layers.pop(0).kernel if self.downsample else None
-        conv, act = layers if len(layers) == 2 else (layers[0], None)
-        limit = None if self.conv_clamp is None else self.conv_clamp * gain
-        gain = gain if act is None else gain * GAIN
-        weight, bias = conv.weight * (conv.scale * gain), None if act is None else act.bias * gain
-        if kernel is None:
-            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
-        else:
-            x = conv2d_down(x, weight, kernel, bias)
-        return clamped(x if act is None else F.leaky_relu(x, SLOPE, inplace=True), limit)
-
-
-class ResBlock(nn.Module):
-    """Residual block that halves the resolution."""
-
-    def __init__(self, in_channels: int, out_channels: int, conv_clamp: float | None = None):
-        super().__init__()
-        self.conv1 = ConvLayer(in_channels, in_channels, 3, conv_clamp=conv_clamp)
-        self.conv2 = ConvLayer(in_channels, out_channels, 3, downsample=True, conv_clamp=conv_clamp)
-        self.skip = ConvLayer(in_channels, out_channels, 1, downsample=True, activate=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        half = 1 / math.sqrt(2)  # keeps the variance of the sum of two
-        return self.conv2(self.conv1(x), half) + self.skip(x, half)
-
-
-def minibatch_stddev(x: Tensor, max_group: int = 4) -> Tensor:
-    """Append one channel: the mean standard deviation of the features over a group of samples.
-
-    Args:
-        x: `[N, C, H, W]`.
-        max_group: samples of a group; the largest divisor of N up to it is used.
-    Returns:
-        `[N, C + 1, H, W]`.  Karras et al. 2018, "Progressive Growing of GANs", section 3.
-    """
-    n, c, h, w = x.shape
-    group = max(g for g in range(1, min(n, max_group) + 1) if n % g == 0)
-    y = x.float().reshape(group, n // group, c, h, w)  # [GMCHW]: sample g * M + m belongs to set m
-    std = (y.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # [M]
-    std = std.repeat(group).reshape(n, 1, 1, 1).expand(n, 1, h, w).to(x.dtype)
-    return torch.cat([x, std], 1)
+        if noise_mode != "random":
+            return buffers if noise_mode == "const" else [None] * len(buffers)
+        drawn = lambda b: torch.randn(n, *b.shape[1:], dtype=b.dtype, generator=generator,
+                                      device=b.device if generator is None else generator.device)
+        return [drawn(b).to(b.device) for b in buffers]
 
 
 class Discriminator(nn.Module):
@@ -403,8 +192,9 @@ class Discriminator(nn.Module):
         mbstd_group: samples over which the minibatch standard deviation is taken, at most; None takes the whole batch.
     """
 
-    def __init__(self, resolution: int, channels: dict[int, int] | None = None, conv_clamp: float | None = None,
-                 mbstd_group: int | None = 4):
+    @checked
+    def __init__(self, resolution: int, channels: dict | None = None, conv_clamp: Positive | None = None,
+                 mbstd_group: Count | None = 4):
         super().__init__()
         self.resolution, self.channels = resolution, channel_table(resolution, channels)
         self.conv_clamp, self.mbstd_group = conv_clamp, mbstd_group
@@ -421,6 +211,7 @@ class Discriminator(nn.Module):
         return dict(resolution=self.resolution, channels=dict(self.channels), conv_clamp=self.conv_clamp,
                     mbstd_group=self.mbstd_group)
 
+    @explained
     def forward(self, img: Tensor) -> Tensor:
         """Logits `[N, 1]` of images `[N, 3, R, R]` in [-1, 1]; they depend on the batch by its standard deviation."""
         wanted = (3, self.resolution, self.resolution)

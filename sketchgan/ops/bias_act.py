@@ -4,12 +4,14 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..files.checks import explained
 from .upfirdn2d import choose_impl
 
 SLOPE = 0.2
 GAIN = math.sqrt(2)
 
 
+@explained
 def bias_act(x: Tensor, bias: Tensor, gain: float = GAIN, impl: str = "auto") -> Tensor:
     """`gain * leaky_relu(x + bias, 0.2)`.
 

@@ -3,12 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..files.checks import explained
 from .resampled_conv import conv2d_up
 from .upfirdn2d import choose_impl
 
 EPS = 1e-8
 
 
+@explained
 def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool = True,
                      up_kernel: Tensor | None = None, gain: float = 1, impl: str = "auto") -> Tensor:
     """Convolve every sample with its own weight `w'_oik = s_i w_oik`, rescaled to unit norm per output channel.

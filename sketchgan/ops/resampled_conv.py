@@ -6,9 +6,11 @@ multiplications and measured 2 to 8 times slower on a CPU; two 1-D filters measu
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..files.checks import explained
 from .upfirdn2d import choose_impl, upfirdn2d
 
 
+@explained
 def conv2d_up(x: Tensor, weight: Tensor, kernel: Tensor, impl: str = "auto") -> Tensor:
     """Transposed convolution with stride 2, then a FIR filter: the upsampling convolution of StyleGAN2's generator.
 
@@ -24,6 +26,7 @@ def conv2d_up(x: Tensor, weight: Tensor, kernel: Tensor, impl: str = "auto") -> 
     return upfirdn2d(y, kernel, pad=(1, 1), impl=impl)
 
 
+@explained
 def conv2d_down(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None, impl: str = "auto") -> Tensor:
     """A FIR filter, then a convolution with stride 2: the downsampling convolution of StyleGAN2's discriminator.
 

@@ -1,11 +1,15 @@
 """Upsample, filter with a FIR kernel, downsample: the one resampling operator of StyleGAN2."""
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..files.checks import Limits, checked, explained
+
+Factor = Annotated[int, Limits(least=1, most=64)]
 IMPLS = ("auto", "ref", "fast")
 _meaning_of_auto = "fast"
 
@@ -28,14 +32,16 @@ def implementation(impl: str) -> Iterator[None]:
         _meaning_of_auto = before
 
 
-def fir_kernel(taps: tuple[float, ...] = (1, 3, 3, 1), gain: float = 1) -> Tensor:
+@checked
+def fir_kernel(taps: tuple[float, ...] | list[float] = (1, 3, 3, 1), gain: float = 1) -> Tensor:
     """The separable 2-D kernel of 1-D `taps`, `[len, len]`, summing to `gain` (StyleGAN2: binomial 1 3 3 1)."""
     row = torch.tensor(taps, dtype=torch.float32)
     kernel = torch.outer(row, row)
     return kernel * (gain / kernel.sum())
 
 
-def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0),
+@explained
+def upfirdn2d(x: Tensor, kernel: Tensor, up: Factor = 1, down: Factor = 1, pad: tuple[int, int] = (0, 0),
               impl: str = "auto") -> Tensor:
     """Insert zeros, pad, convolve with `kernel`, keep every `down`-th pixel; the same on both axes.
 
@@ -81,6 +87,7 @@ def _upfirdn2d_fast(x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[in
     return F.conv2d(x, weight, stride=down, padding=pad[0], groups=c)
 
 
+@explained
 def upsample2d(x: Tensor, kernel: Tensor, impl: str = "auto") -> Tensor:
     """Double the size of `x [N, C, H, W]` with a 4x4 `kernel` of sum 4: `[N, C, 2H, 2W]` (the skip of ToRGB)."""
     if choose_impl(impl) == "ref":

@@ -30,7 +30,7 @@ def smooth_noise(x: Tensor, channels: int, cells: int, generator: Generator) -> 
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor | float) -> Tensor:
-    """Blur x [N, C, H, W] with a Gaussian of sigma pixels, one for all or one for each picture ([N] or [N, 1, 1, 1])."""
+    """Blur x [N, C, H, W] with a Gaussian of sigma pixels, for all or for each picture ([N] or [N, 1, 1, 1])."""
     n, c, h, w = x.shape
     sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1).expand(n).clamp_min(1e-3)
     radius = max(1, math.ceil(2.5 * sigma.max().item()))
@@ -78,8 +78,8 @@ def block_artefacts(x: Tensor, strength: Tensor, block: int = 8) -> Tensor:
 def degrade_photo(x: Tensor, generator: Generator) -> Tensor:
     """What samples of a half-trained GAN suffer: tint, contrast, fringes, blur, grain, block artefacts.
 
-    x: images [N, 3, H, W] in [-1, 1], H and W multiples of 8. Each fault strikes a part of the pictures only, and a quarter
-    is left clean, so that the network is as good on clean renders as without degradation.
+    x: images [N, 3, H, W] in [-1, 1], H and W multiples of 8. Each fault strikes a part of the pictures only, and a
+    quarter is left clean, so that the network is as good on clean renders as without degradation.
     Returns images of the same shape, clamped to [-1, 1].
     """
     clean = x

@@ -1,7 +1,8 @@
 """One picture file, whatever it is, as a square of RGB bytes; or a clear reason why not.
 
-Photographs come turned (EXIF), grey, with a palette, transparent (shown on white), in CMYK, with 16 bits, animated (the first frame counts),
-huge, cut short, or are no pictures at all. The kind is told by the content, never by the name. Colour profiles are not applied.
+Photographs come turned (EXIF), grey, with a palette, transparent (shown on white), in CMYK, with 16 bits, animated (the
+first frame counts), huge, cut short, or are no pictures at all. The kind is told by the content, never by the name.
+Colour profiles are not applied.
 """
 
 import contextlib
@@ -13,13 +14,15 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# What is read. Not everything that Pillow could: some of its readers start other programs or take files apart in Python.
+# What is read. Not everything that Pillow could: some of its readers start other programs or take files apart in
+# Python.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
 MAX_PIXELS = 150_000_000           # beyond the largest cameras; a decompression bomb is a small file that says more
 MAX_BYTES = 256 << 20              # of one file
 CROPS = ("centre", "pad")
 _ORIENTATION = 0x0112              # the EXIF tag; what turns each of its values upright:
-_UPRIGHT = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+_UPRIGHT = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+            5: Image.Transpose.TRANSPOSE,
             6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
 _SWAPS = {_UPRIGHT[k] for k in (5, 6, 7, 8)}                     # those that make width of height
 
@@ -30,13 +33,15 @@ class PictureError(ValueError):
 
 @contextlib.contextmanager
 def opened(source) -> Iterator[Image.Image]:
-    """The picture in a file or a path, not decoded yet; PictureError if it has too many pixels, Pillow's errors if it is none."""
+    """The picture in a file or a path, not decoded yet; PictureError if it has too many pixels, Pillow's errors if it
+    is none."""
     Image.init()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")                          # Pillow's own bomb warning: our limit follows
         with Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
             if math.prod(image.size) > MAX_PIXELS:
-                raise PictureError(f"too large: {image.width} x {image.height} pixels, {MAX_PIXELS // 10 ** 6} million are read at most")
+                raise PictureError(f"too large: {image.width} x {image.height} pixels, {MAX_PIXELS // 10 ** 6} "
+                                   f"million are read at most")
             yield image
 
 
@@ -44,7 +49,8 @@ def read_square(data: bytes, resolution: int, crop: str = "centre") -> tuple[np.
     """A file's bytes as RGB uint8 [resolution,resolution,3], and the size (width, height) it had.
 
     Args:
-        crop: 'centre' takes the largest square in the middle, 'pad' takes all and fills up with white. Either is resized with antialiasing.
+        crop: 'centre' takes the largest square in the middle, 'pad' takes all and fills up with white. Either is
+        resized with antialiasing.
     Raises:
         PictureError: if it is no picture that can be read.
     """
@@ -64,10 +70,18 @@ def read_square(data: bytes, resolution: int, crop: str = "centre") -> tuple[np.
         raise PictureError("not a picture, or of a kind that is not read") from None
     except (Image.DecompressionBombError, MemoryError) as error:
         raise PictureError(f"too large: {error or 'memory ran out'}") from error
-    except Exception as error:       # Pillow's decoders raise anything on damaged files; one bad photograph must not cost the rest
+    # Pillow's decoders raise anything on damaged files; one bad photograph must not cost the rest
+    except Exception as error:
         raise PictureError(f"damaged: {type(error).__name__}: {error}") from error
     # The square is turned, not the photograph: that is the same and costs nothing.
     return np.asarray(square.transpose(turn) if turn is not None else square), size[::-1] if turn in _SWAPS else size
+
+
+def upright(image: Image.Image, photograph: Image.Image) -> Image.Image:
+    """`image`, made of `photograph`, turned as that photograph's EXIF says: telephones store photos lying on their
+    side."""
+    turn = _turn(photograph)
+    return image if turn is None else image.transpose(turn)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

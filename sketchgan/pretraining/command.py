@@ -18,27 +18,20 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
+from ..files.progress import Progress
 from ..photos.datasets import open_images
 from ..plotting import image_grid
 from ..weights import checkpoints
-from ..weights.own import load_features
+from ..weights.own import load_features, load_imagenet
 from ..world.scenes import CATEGORIES
 from . import teachers
 from .embedding import SketchEmbeddingConfig, train_sketch_embedding
-from .gan import GanConfig, GanTrainer
+from .fitting import save_finite
+from .gan import GanTrainer
 from .mapping import CodedPhotos
 from .photo_judge import PhotoJudgeConfig, train_photo_judge
-
-# What made the shipped weights; every other choice is a flag away.
-PRESETS = {
-    "plain": {},
-    "laptop": {"growth": {32: 16.0}, "paired_kimg": 56.0, "kimg": 125.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0, "heads_weight": 0.3},
-    "photos": {"growth": {32: 16.0}, "paired_kimg": 48.0, "kimg": 83.0, "paired_share": 0.125, "paired_weight": 0.7, "mapping_lr": 20.0,
-               "heads_weight": 0.3, "augment": "color,translation,cutout", "mirror": True},
-}
-
+from .recipe import PRESETS, GanConfig
 
 # --------------------------------------------------------------------------------------------------------------------
 # GAN
@@ -48,22 +41,25 @@ def sheet(trainer: GanTrainer, count: int = 48) -> Image.Image:
     """Samples of the average generator at fixed z and noise, as one picture."""
     random = torch.Generator().manual_seed(7)
     z = torch.randn(count, trainer.config.z_dim, generator=random)
-    images = torch.cat([trainer.G_ema(part.to(trainer.device), generator=random).cpu() for part in z.split(16)])
+    ws = trainer.latents(z.to(trainer.device), trainer.G_ema)
+    images = torch.cat([trainer.G_ema.synthesis(part, generator=random).cpu() for part in ws.split(16)])
     return image_grid(images, 8, gap=0)
 
 
 def publish(trainer: GanTrainer, out: Path, seconds: float, data: dict) -> None:
-    """Writes G_ema and D with what made them (`data`: the pictures); only at the full resolution, since smaller networks are stages."""
-    if trainer.resolution != trainer.config.resolution:
+    """Writes G_ema and D with what made them (`data`: the pictures), once they are more than a stage on the way."""
+    if not trainer.usable:
         return
     history = {"images_seen": trainer.seen, "seconds": round(seconds), **data, "threads": torch.get_num_threads(),
-               "machine": f"{platform.machine()}, {os.cpu_count()} cores, {trainer.device.type}", "torch": torch.__version__,
-               "training": dataclasses.asdict(trainer.config), "history": trainer.history}
+               "machine": f"{platform.machine()}, {os.cpu_count()} cores, {trainer.device.type}",
+               "torch": torch.__version__, "training": dataclasses.asdict(trainer.config), "history": trainer.history}
     checkpoints.save(out / "gan.safetensors", G=trainer.G_ema, D=trainer.D, metadata=history)
 
 
-def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None = None, save_every: float = 180.0, sheet_kimg: float = 4.0) -> None:
-    """Trains until `config.kimg` or for `minutes`; checkpoints every `save_every` seconds, a sheet of samples every `sheet_kimg`.
+def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None = None, save_every: float = 180.0,
+              sheet_kimg: float = 4.0) -> None:
+    """Trains until `config.kimg` or for `minutes`; checkpoints every `save_every` seconds, a sheet of samples every
+    `sheet_kimg`.
 
     Only process 0 writes. Whatever ends it, the last whole checkpoint stays, and the same call goes on from there.
     """
@@ -78,7 +74,7 @@ def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None 
 
     def save() -> None:
         if first:
-            checkpoints.save_training(file, {**trainer.state(), "seconds": seconds})
+            save_finite(file, {**trainer.state(), "seconds": seconds})
             publish(trainer, out, seconds, data)
 
     def picture() -> None:
@@ -88,7 +84,8 @@ def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None 
 
     began, saved = time.monotonic(), time.monotonic()
     total, shown = int(trainer.config.kimg * 1000), -1
-    with tqdm(total=total, initial=trainer.seen, unit="img", desc=out.name, disable=not first, mininterval=2) as bar:
+    with Progress(total=total, initial=trainer.seen, unit="img", desc=out.name, disable=not first,
+                  mininterval=2) as bar:
         while not trainer.done:
             tick = time.monotonic()
             log = trainer.step()
@@ -107,7 +104,8 @@ def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None 
     picture()
     save()
     if first and not trainer.done:
-        print(f"stopped at {trainer.seen / 1000:.1f} of {trainer.config.kimg:g} kimg after {seconds / 60:.1f} min; the same command goes on")
+        print(f"stopped at {trainer.seen / 1000:.1f} of {trainer.config.kimg:g} kimg after {seconds / 60:.1f} min; "
+              "the same command goes on")
 
 
 def _gan(args: argparse.Namespace) -> None:
@@ -120,7 +118,7 @@ def _gan(args: argparse.Namespace) -> None:
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     config = _config(GanConfig, args, PRESETS[args.preset])
     out = Path(args.out)
-    features = load_features(args.features) if args.features else None
+    features = args.features and (load_imagenet() if args.features == "imagenet" else load_features(args.features))
     try:
         images = open_images(args.images, config.resolution, args.scenes, rank == 0, args.part)
         data = {"data": Path(args.images).name, "part": args.part, "images": len(images)}
@@ -139,8 +137,9 @@ def _gan(args: argparse.Namespace) -> None:
 # Command line
 
 def _table(text: str) -> dict[int, float]:
-    """'32:12,64:40' -> {32: 12.0, 64: 40.0}"""
-    return {int(k): float(v) for k, v in (part.split(":") for part in text.split(",") if part)}
+    """'32:12,64:40' -> {32: 12, 64: 40}"""
+    number = lambda v: int(v) if v.isdecimal() else float(v)
+    return {int(k): number(v) for k, v in (part.split(":") for part in text.split(",") if part)}
 
 
 def _yes(text: str) -> bool:
@@ -185,15 +184,19 @@ TEACHERS = {"sketcher": (teachers.SketcherConfig, teachers.train_sketcher, "phot
 
 def parser() -> argparse.ArgumentParser:
     """The command line; see the module's first lines."""
-    root = argparse.ArgumentParser(prog="python -m sketchgan pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    root = argparse.ArgumentParser(prog="python -m sketchgan pretrain", description=__doc__,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = root.add_subparsers(dest="command", required=True)
 
-    def add(name: str, run, what: str, config: type, skip: tuple[str, ...] = (), file: str | None = None) -> argparse.ArgumentParser:
+    def add(name: str, run, what: str, config: type, skip: tuple[str, ...] = (),
+            file: str | None = None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=what)
         command.set_defaults(run=run)
         if file:
-            command.add_argument("--out", default=f"outputs/{file}", help="weights to write; an unfinished run lies beside them")
-        command.add_argument("--minutes", type=float, help="stop after this long, with a checkpoint; schedules depend on images alone")
+            command.add_argument("--out", default=f"outputs/{file}",
+                                 help="weights to write; an unfinished run lies beside them")
+        command.add_argument("--minutes", type=float, help="stop after this long, with a checkpoint; schedules depend "
+                                                           "on images alone")
         command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         command.add_argument("--threads", type=int, default=os.cpu_count() or 1)
         _add_fields(command, config, skip)
@@ -202,17 +205,23 @@ def parser() -> argparse.ArgumentParser:
     gan = add("gan", _gan, "a StyleGAN2 from a category of Menagerie or a folder of pictures", GanConfig)
     gan.add_argument("images", help=f"{', '.join(CATEGORIES)}, or a folder")
     gan.add_argument("--out", required=True, help="folder for checkpoint, samples and weights")
-    gan.add_argument("--preset", choices=PRESETS, default="plain", help="'laptop' made the shipped cat and horse, 'photos' is for a few thousand photographs and made the hands")
-    gan.add_argument("--features", help="weights of the feature network, for heads and pairs")
-    gan.add_argument("--start", help="weights to begin with instead of random ones, such as data/weights/cat64.safetensors")
-    gan.add_argument("--part", choices=("train", "held_out"), help="of photographs, only one side of the split by file hash; all without it")
+    gan.add_argument("--preset", choices=PRESETS, default="plain", help="'laptop' made the shipped cat and horse, "
+                                                                        "'photos' is for a few thousand photographs "
+                                                                        "and made the hands")
+    gan.add_argument("--features", help="for heads and pairs: weights of a feature network, or 'imagenet' for "
+                                        "EfficientNet-Lite0 (extra 'train')")
+    gan.add_argument("--start", help="weights to begin with instead of random ones, such as "
+                                     "data/weights/cat64.safetensors")
+    gan.add_argument("--part", choices=("train", "held_out"), help="of photographs, only one side of the split by file "
+                                                                   "hash; all without it")
     gan.add_argument("--scenes", type=int, default=9216, help="how many scenes of Menagerie to render and keep")
     gan.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
     gan.add_argument("--sheet-kimg", type=float, default=4.0, help="kimg between sheets of samples")
 
     for name, (config, _, file) in TEACHERS.items():
         add(name, _teacher, config.__doc__.split("\n")[0], config, file=file)
-    photos = add("photo-judge", _photo_judge, "a judge of photographs that lie in one folder for each pose", PhotoJudgeConfig,
+    photos = add("photo-judge", _photo_judge, "a judge of photographs that lie in one folder for each pose",
+                 PhotoJudgeConfig,
                  ("categories", "scenes", "held_out", "scene_seed"), "photo_judge.safetensors")
     photos.add_argument("photos", help="the folder of folders")
     return root
@@ -224,5 +233,5 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     try:
         args.run(args)
-    except (ValueError, OSError, FloatingPointError) as error:
-        raise SystemExit(f"sketchgan.pretrain {args.command}: {error}") from error
+    except (ValueError, OSError, FloatingPointError, ImportError) as error:
+        raise SystemExit(f"sketchgan pretrain {args.command}: {error}") from error

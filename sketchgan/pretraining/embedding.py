@@ -36,7 +36,8 @@ class SketchEmbeddingConfig(TeacherConfig):
 
 
 def contrast(network: SketchEmbedding, images: Tensor, sketches: Tensor) -> Tensor:
-    """InfoNCE in both directions: which of N photographs belongs to each of N drawings, and which drawing to each photograph.
+    """InfoNCE in both directions: which of N photographs belongs to each of N drawings, and which drawing to each
+    photograph.
 
         -1/2 mean_i log softmax_j(s_i.p_j / t)[i]  -  1/2 mean_i log softmax_j(p_i.s_j / t)[i]
 
@@ -48,7 +49,8 @@ def contrast(network: SketchEmbedding, images: Tensor, sketches: Tensor) -> Tens
 
 
 def embedding_loss(network: SketchEmbedding, data: SceneData, config: SketchEmbeddingConfig, device: str) -> LossOf:
-    """Photographs as a GAN might make them, drawings as a hand might; the animal may face either way, but both the same."""
+    """Photographs as a GAN might make them, drawings as a hand might; the animal may face either way, but both the
+    same."""
     def loss_of(indices: Tensor, random: Generator) -> dict[str, Tensor]:
         images, contours = (datasets.to_float(data.views[k][indices]).to(device) for k in ("image", "contour"))
         flip = torch.rand(len(indices), generator=random) < 0.5
@@ -79,7 +81,8 @@ def evaluate_embedding(network: SketchEmbedding, data: SceneData, config: Sketch
     return quality
 
 
-def train_sketch_embedding(config: SketchEmbeddingConfig, out: str | Path, minutes: float | None = None, device: str = "cpu") -> dict:
+def train_sketch_embedding(config: SketchEmbeddingConfig, out: str | Path, minutes: float | None = None,
+                           device: str = "cpu") -> dict:
     """Train the two towers on renders of their own and write them to `out`; returns the measured quality."""
     data = load_scenes(config, ("image", "contour"))
     network = seeded(lambda: SketchEmbedding(config.widths, config.dim), config).to(device)

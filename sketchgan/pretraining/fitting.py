@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
-from tqdm import tqdm
 
+from ..files.progress import Progress as Bar
 from ..nets.photosketch import PhotoSketch
 from ..weights import checkpoints
 
@@ -90,8 +90,8 @@ def fit(network: nn.Module, loss_of: LossOf, count: int, config: TeacherConfig, 
             losses = loss_of(batch_indices(step, count, config), step_generator(config.seed, step))
             total = sum(losses.values())
             if not total.isfinite():
-                raise FloatingPointError(f"The loss is {total.item()} at {step * config.batch} images. The last checkpoint "
-                                         "is sound; train again with a lower --lr.")
+                raise FloatingPointError(f"The loss is {total.item()} at {step * config.batch} images. The last "
+                                         "checkpoint is sound; train again with a lower --lr.")
             optimizer.zero_grad()
             total.backward()
             optimizer.step()
@@ -108,11 +108,26 @@ def fit(network: nn.Module, loss_of: LossOf, count: int, config: TeacherConfig, 
         keep(checkpoint, network, optimizer, config, step)
 
 
+def save_finite(path: Path, state: dict) -> None:
+    """`checkpoints.save_training`, unless a number in it is NaN or infinite: then FloatingPointError, and the file
+    stays."""
+    def check(x, name: str) -> None:
+        if isinstance(x, Tensor):
+            if x.is_floating_point() and not x.isfinite().all():
+                raise FloatingPointError(f"{name} holds numbers that are NaN or infinite, so {path} was not written. "
+                                         "The checkpoint before it is sound: go on from that with a smaller lr")
+        elif isinstance(x, (dict, list, tuple)):
+            for key, value in x.items() if isinstance(x, dict) else enumerate(x):
+                check(value, f"{name}.{key}" if name else str(key))
+    check(state, "")
+    checkpoints.save_training(path, state)
+
+
 def keep(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, config: TeacherConfig,
          step: int) -> None:
     """Write everything that the next step depends on."""
-    checkpoints.save_training(checkpoint, dict(step=step, config=plain(config), network=network.state_dict(),
-                                               optimizer=optimizer.state_dict()))
+    save_finite(checkpoint, dict(step=step, config=plain(config), network=network.state_dict(),
+                                 optimizer=optimizer.state_dict()))
 
 
 def restore(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, config: TeacherConfig) -> int:
@@ -139,7 +154,7 @@ def train(network: nn.Module, loss_of: LossOf, count: int, config: TeacherConfig
     The unfinished state lies beside `out`, as out.training; calling again goes on from there.
     """
     checkpoint = unfinished(out)
-    with tqdm(total=int(config.kimg * 1000), unit="img", desc=out.stem, mininterval=1.0) as bar:
+    with Bar(total=int(config.kimg * 1000), unit="img", desc=out.stem, mininterval=1.0) as bar:
         for progress in (steps := fit(network, loss_of, count, config, checkpoint)):
             bar.update(progress.images - bar.n)
             if progress.images % (20 * config.batch) == 0:

@@ -48,8 +48,8 @@ def labelled(folder: datasets.ImageFolder) -> tuple[tuple[str, ...], Tensor]:
     parents = [Path(file).parent.name for file in folder.files]
     names = tuple(sorted(set(parents)))
     if len(names) < 2:
-        raise ValueError(f"the photographs lie in {len(names)} folder{'s' * (len(names) != 1)} ({', '.join(names)}); a judge of poses needs "
-                         "one folder for each pose, at least two")
+        raise ValueError(f"the photographs lie in {len(names)} folder{'s' * (len(names) != 1)} ({', '.join(names)}); a "
+                         "judge of poses needs one folder for each pose, at least two")
     return names, torch.tensor([names.index(parent) for parent in parents])
 
 
@@ -65,7 +65,8 @@ def jiggle(images: Tensor, config: PhotoJudgeConfig, random: Generator) -> Tenso
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def photo_judge_loss(judge: Judge, photos: datasets.ImageFolder, labels: Tensor, config: PhotoJudgeConfig, device: str) -> LossOf:
+def photo_judge_loss(judge: Judge, photos: datasets.ImageFolder, labels: Tensor, config: PhotoJudgeConfig,
+                     device: str) -> LossOf:
     """Binary cross entropy of every pose, and cross entropy of the name; spoiled pictures have no name and no pose."""
     def loss_of(indices: Tensor, random: Generator) -> dict[str, Tensor]:
         x = jiggle(photos[indices].to(device), config, random)
@@ -73,7 +74,8 @@ def photo_judge_loss(judge: Judge, photos: datasets.ImageFolder, labels: Tensor,
         x = torch.where(spoiled[:, None, None, None].to(device), spoil(x, random), x)
         outputs = judge.outputs(degrade_photo(x, random))
         truth = functional.one_hot(labels[indices], len(judge.predicates)).float()
-        each = functional.binary_cross_entropy_with_logits(outputs["predicates"], truth.to(device), reduction="none").sum(1)
+        each = functional.binary_cross_entropy_with_logits(outputs["predicates"], truth.to(device),
+                                                           reduction="none").sum(1)
         keep = ~spoiled.to(device)
         return {"poses": (each * keep).sum() / keep.sum().clamp_min(1) / math.log(len(judge.predicates)),
                 "name": 0.5 * functional.cross_entropy(outputs["category"], spoiled.long().to(device))}
@@ -82,9 +84,11 @@ def photo_judge_loss(judge: Judge, photos: datasets.ImageFolder, labels: Tensor,
 
 
 @torch.no_grad()
-def evaluate_photo_judge(judge: Judge, photos: datasets.ImageFolder, labels: Tensor, config: PhotoJudgeConfig, device: str) -> dict:
+def evaluate_photo_judge(judge: Judge, photos: datasets.ImageFolder, labels: Tensor, config: PhotoJudgeConfig,
+                         device: str) -> dict:
     """Held-out quality: 'accuracy' of the likeliest pose, 'confusion' [true positive, false positive, false negative,
-    true negative] by pose at probability 0.5, clean and degraded; 'refused', the share of spoiled pictures without name."""
+    true negative] by pose at probability 0.5, clean and degraded; 'refused', the share of spoiled pictures without
+    name."""
     random = step_generator(config.seed, -2)
     clean, quality = photos[torch.arange(len(photos))], {"held_out": len(photos)}
     for condition, x in (("clean", clean), ("degraded", degrade_photo(clean, random))):
@@ -93,7 +97,8 @@ def evaluate_photo_judge(judge: Judge, photos: datasets.ImageFolder, labels: Ten
         said, true = score > 0.5, functional.one_hot(labels, len(judge.predicates)).bool()
         quality[condition] = {"accuracy": (score.argmax(1) == labels).float().mean().item(),
                               "named": (judged[judge.categories[0]] > 0.5).float().mean().item(),
-                              "confusion": {name: confusion(said[:, k], true[:, k]) for k, name in enumerate(judge.predicates)}}
+                              "confusion": {name: confusion(said[:, k], true[:, k])
+                                            for k, name in enumerate(judge.predicates)}}
     judged = in_batches(judge, spoil(clean, random), device)
     return quality | {"refused": (judged[judge.categories[0]] <= 0.5).float().mean().item()}
 
@@ -107,10 +112,13 @@ def train_photo_judge(photos: str | Path, config: PhotoJudgeConfig, out: str | P
     taught, held_out = (datasets.ImageFolder(photos, config.resolution, part=part) for part in ("train", "held_out"))
     (names, labels), (others, truth) = labelled(taught), labelled(held_out)
     if names != others:
-        raise ValueError(f"the parts have other folders ({names} to train on, {others} held out): give more photographs of each pose")
-    build = lambda: Judge((Path(photos).name,), (), tuple(predicate_of(name) for name in names), config.widths, config.dim)
+        raise ValueError(f"the parts have other folders ({names} to train on, {others} held out): give more "
+                         "photographs of each pose")
+    build = lambda: Judge((Path(photos).name,), (), tuple(predicate_of(name) for name in names), config.widths,
+                          config.dim)
     judge = seeded(build, config).to(device)
-    images = train(judge, photo_judge_loss(judge, taught, labels, config, device), len(taught), config, Path(out), minutes)
+    images = train(judge, photo_judge_loss(judge, taught, labels, config, device), len(taught), config, Path(out),
+                   minutes)
     quality = evaluate_photo_judge(judge.eval(), held_out, truth, config, device)
     publish(judge, config, Path(out), images, quality)
     return quality

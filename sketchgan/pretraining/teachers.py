@@ -154,7 +154,8 @@ def sketcher_loss(F: PhotoSketch, data: SceneData, config: SketcherConfig, devic
 
 @torch.no_grad()
 def evaluate_sketcher(F: PhotoSketch, data: SceneData, batch: int, device: str) -> dict[str, float]:
-    """Contour F1 on the held-out scenes, within 1 and 2 pixels, with running and with batch statistics, and the speed."""
+    """Contour F1 on the held-out scenes, within 1 and 2 pixels, with running and with batch statistics, and the
+    speed."""
     held_out = range(data.train, len(data))
     quality, before = {}, F.batch_stats
     for statistics in ("running", "batch"):
@@ -199,7 +200,8 @@ def judge_loss(judge: Judge, data: SceneData, config: JudgeConfig, device: str) 
         pose = torch.stack([t.loss(outputs[t.name], hide(params[t.name])) for t in judge.targets])
         named = data.category[indices].masked_fill(spoiled, len(judge.categories)).to(device)
         return {"pose": pose.mean(), "name": 0.5 * functional.cross_entropy(outputs["category"], named),
-                "predicates": 0.5 * masked_bce(outputs["predicates"], decided.masked_fill(spoiled[:, None], math.nan).to(device))}
+                "predicates": 0.5 * masked_bce(outputs["predicates"],
+                                               decided.masked_fill(spoiled[:, None], math.nan).to(device))}
 
     return loss_of
 
@@ -227,7 +229,8 @@ def evaluate_judge(judge: Judge, data: SceneData, config: JudgeConfig, device: s
 
     For each condition: 'yaw_degrees' median error of the yaw by category; 'r2' of numbers, and accuracy of labels, by
     target; 'confusion' [true positive, false positive, false negative, true negative] by predicate; 'accuracy' of each
-    predicate; 'named', the share recognised as what it is; and 'refused', the share of spoiled pictures that got no name.
+    predicate; 'named', the share recognised as what it is; and 'refused', the share of spoiled pictures that got no
+    name.
     """
     random = step_generator(config.seed, -2)
     clean = datasets.to_float(data.views["image"][data.train:])

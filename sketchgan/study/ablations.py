@@ -2,11 +2,11 @@
 
     python -m sketchgan ablations --minutes 60          # the most important rows that are missing; call again to go on
     python -m sketchgan ablations --summary             # only the table, the orderings and the figure of what there is
-    torchrun --nproc-per-node 2 -m sketchgan ablations --threads 1      # independent rows side by side; so do two terminals
-    python -m sketchgan ablations --only standing_cat   # a part, for this machine; --collect rows.csv brings parts together
-    python -m sketchgan ablations --iterations 5000 --checks 5 --only horse_on_a_side "full method" 0   # longer: beside the table
-    python -m sketchgan ablations --photos hands --pose 5 --base outputs/hands64/gan.safetensors --judge judge_hands.safetensors \\
-        --csv benchmarks/results/ablations_hands.csv    # the second table, on real photographs
+    torchrun --nproc-per-node 2 -m sketchgan ablations --threads 1      # rows side by side; so do two terminals
+    python -m sketchgan ablations --only standing_cat   # a part, for this machine; --collect rows.csv adds others' rows
+    python -m sketchgan ablations --iterations 5000 --checks 5 --only "full method" 0     # longer: beside the table
+    python -m sketchgan ablations --photos hands --pose 5 --base outputs/hands64/gan.safetensors \\
+        --judge judge_hands.safetensors --csv benchmarks/results/ablations_hands.csv      # on real photographs
 
 Each trained row is measured at several iterations of its run, and each measurement is one line of the CSV, written
 at once. A run that is stopped or killed goes on from its checkpoint. What was not run stays in the table as "not run".
@@ -22,7 +22,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..customizing.controls import Controls
 from ..customizing.run import CustomizeConfig, NonFiniteLoss, Run
@@ -31,6 +30,7 @@ from ..customizing.stopping import StoppingRule, Watch
 from ..customizing.warmstart import WarmStart, warm_start
 from ..files import tables
 from ..files.atomic import FolderInUse, locked
+from ..files.progress import Progress
 from ..measure import metrics
 from ..measure.evaluation import evaluate
 from ..measure.extractors import features_of, judge_features
@@ -42,16 +42,18 @@ from . import table
 from .baselines import by_chamfer, by_embedding, retrieve
 from .tasks import MAIN, TASKS, Task, menagerie_task, photo_task
 
-KEY = ("task", "base", "row", "seed", "iterations", "batch", "bf16", "samples", "at")  # base: which networks it all began from
+# What a measurement is known by; base: the hash of the generator that it all began from.
+KEY = ("task", "base", "row", "seed", "iterations", "batch", "bf16", "samples", "at")
 KEPT_BACK = 6  # sketches beyond those of a row that no row trains with: what a stopping rule may look at
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. how: 'base', 'embedding', 'chamfer', 'warm start' or 'training'; rank: order of importance;
-    sketches: how many; changes: fields of CustomizeConfig that differ from the full method; data: whether D_image learns from
-    the data set, not from samples of the base; pool: of how many samples a baseline keeps the nearest, where not the budget's;
-    main: wanted for every task."""
+    """One line of the table. how: 'base', 'embedding', 'chamfer', 'warm start' or 'training'; rank: order of
+    importance;
+    sketches: how many; changes: fields of CustomizeConfig that differ from the full method; data: whether D_image
+    learns from the data set, not from samples of the base; pool: of how many samples a baseline keeps the nearest,
+    where not the budget's; main: wanted for every task."""
 
     name: str
     how: str
@@ -131,7 +133,7 @@ def add_rows(csv: Path, rows: list[dict], work: Path) -> None:
 
     A file of an older version, without some column of the key, is kept as it is and added to."""
     with locked(work, "ablations", wait=True, name=f".{csv.stem}.lock"):
-        kept = {tuple(str(row.get(k)) for k in KEY): row for row in [*tables.read(csv), *rows]}
+        kept = {tuple(str(row.get(k)) for k in KEY): row for row in [*tables.read(csv, table.TEXT), *rows]}
         csv.parent.mkdir(parents=True, exist_ok=True)
         tables.write(csv, list(kept.values()))
 
@@ -139,8 +141,9 @@ def add_rows(csv: Path, rows: list[dict], work: Path) -> None:
 # -------------------------------------------------------------------------------------------------------- the runner
 
 class Runner:
-    """Makes rows. build: task name -> Task, called once each; work: folder of checkpoints and caches; deadline: time.monotonic()
-    after which nothing new is begun and training pauses; warm, rule: how the warm start searches and a stopping rule looks."""
+    """Makes rows. build: task name -> Task, called once each; work: folder of checkpoints; deadline: time.monotonic()
+    after which nothing new is begun and training pauses; warm, rule: how the warm start searches and a stopping rule
+    looks."""
 
     def __init__(self, build, csv: Path, work: Path, weights: Path, budget: Budget = Budget(), device: str = "cpu",
                  deadline: float = math.inf, warm: WarmStart = WarmStart(), rule: StoppingRule = StoppingRule()):
@@ -155,43 +158,47 @@ class Runner:
         return self.tasks[name]
 
     def target(self, task: Task) -> Tensor:
-        """Judge features of the target pictures; kept, since rendering and looking take minutes."""
+        """Judge features of the target pictures."""
         if task.name not in self.targets:
-            path = self.work / f"target-{task.name}-{self.budget.samples}-{checkpoints.content_hash(task.judge)[:8]}.pt"
-            if not path.is_file():
-                checkpoints.save_training(path, {"features": features_of(task.judge, task.target(self.budget.samples))})
-            self.targets[task.name] = checkpoints.load_training(path)["features"]
+            self.targets[task.name] = features_of(task.judge, task.target(self.budget.samples))
         return self.targets[task.name]
 
     def row(self, job: Job, at: int) -> dict:
         """The columns that say which row it is; nothing that is not trained has iterations to be measured at."""
-        base = checkpoints.content_hash(self.task(job.task).G)[:8]
-        return {"base": base, **asdict(job), **{name: getattr(self.budget, name) for name in ("iterations", "batch", "bf16", "samples")}, "at": at}
+        known = asdict(self.budget) | asdict(job) | {"base": self.base(job), "at": at}
+        return {name: known[name] for name in KEY}
+
+    def base(self, job: Job) -> str:
+        """The first digits of the hash of the generator that a job begins from."""
+        return checkpoints.content_hash(self.task(job.task).G)[:8]
 
     def done(self, job: Job, at: int) -> bool:
         wanted = self.row(job, at)
-        return any(all(str(row.get(k)) == str(wanted[k]) for k in KEY) for row in tables.read(self.csv))
+        return any(all(str(row.get(k)) == str(wanted[k]) for k in KEY) for row in tables.read(self.csv, table.TEXT))
 
     def checks(self, job: Job) -> list[int]:
         """Iterations at which a job is measured."""
         if NAMED[job.row].how != "training":
             return [0]
-        return sorted({math.ceil(self.budget.iterations * (i + 1) / self.budget.checks) for i in range(self.budget.checks)})
+        last, count = self.budget.iterations, self.budget.checks
+        return sorted({math.ceil(last * (i + 1) / count) for i in range(count)})
 
     @torch.no_grad()
     def measure(self, job: Job, at: int, images: Tensor, seconds: float, more: dict | None = None) -> None:
         """Measure samples [n, 3, R, R] and add the line."""
         task, row = self.task(job.task), NAMED[job.row]
-        result = evaluate(judge_features(task.judge), self.target(task), features_of(task.judge, images), self.budget.resamples)
+        fake = features_of(task.judge, images)
+        result = evaluate(judge_features(task.judge), self.target(task), fake, self.budget.resamples)
         shows = torch.cat([task.judge.satisfies(task.name, x.to(self.device)).cpu() for x in images.split(128)])
         share = metrics.predicate_share(shows)
         near = by_chamfer(task.F, task.sketches(job.seed, row.sketches))
         distance = torch.cat([near(x) for x in images[:512].split(64)]).mean().item()
-        line = {**self.row(job, at), **result.columns(), "share": share.value, "share_low": share.low, "share_high": share.high,
-                "chamfer": distance, "color": metrics.color_spread(images), **(more or {}), "sketches": row.sketches,
-                "px": images.shape[-1], "seconds": seconds, "machine": f"{tables.machine()}, {self.device}", "date": time.strftime("%Y-%m-%d")}
+        line = {**self.row(job, at), **result.columns(), "share": share.value, "share_low": share.low,
+                "share_high": share.high, "chamfer": distance, "color": metrics.color_spread(images), **(more or {}),
+                "sketches": row.sketches, "px": images.shape[-1], "seconds": seconds,
+                "machine": f"{tables.machine()}, {self.device}", "date": time.strftime("%Y-%m-%d")}
         add_rows(self.csv, [{k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()}], self.work)
-        tqdm.write(f"{job} at {at}: Frechet {result.frechet}, share {share}")
+        Progress.write(f"{job} at {at}: Frechet {result.frechet}, share {share}")
 
     def run(self, job: Job) -> bool:
         """Make what is missing of a job; whether it is complete now. False also if another process is at it."""
@@ -211,19 +218,19 @@ class Runner:
             return False
 
     def file(self, job: Job) -> str:
-        """The name of a job's files."""
-        budget = f"{self.budget.iterations}x{self.budget.batch}"
-        return "-".join(str(part).replace(" ", "_") for part in (job.task, job.row, job.seed, budget))
+        """The name of a job's files: all that its rows are known by, so that no other run goes on from them."""
+        return "-".join(str(part).replace(" ", "_") for name, part in self.row(job, 0).items() if name != "at")
 
     def untrained(self, job: Job) -> Tensor:
-        """The pictures of a row that needs no training: samples, the nearest samples, or samples after the warm start."""
+        """The pictures of a row without training: samples, the nearest samples, or samples after the warm start."""
         task, row, n = self.task(job.task), NAMED[job.row], self.budget.samples
         sketches = task.sketches(job.seed, row.sketches)
         if row.how == "base":
             return sample(task.G, n, self.sample_seed(job))
         if row.how == "warm start":
             G = copy.deepcopy(task.G)
-            for progress in tqdm(warm_start(G, task.F, sketches, self.warm, seeded(job.seed, "warm start")), desc=str(job), leave=False):
+            steps = warm_start(G, task.F, sketches, self.warm, seeded(job.seed, "warm start"))
+            for _ in Progress(steps, desc=str(job), leave=False):
                 pass
             return sample(G, n, self.sample_seed(job))
         distance = by_chamfer(task.F, sketches) if row.how == "chamfer" else by_embedding(
@@ -231,7 +238,8 @@ class Runner:
         return retrieve(task.G, distance, n, max(n, row.pool or self.budget.pool), self.sample_seed(job)).images
 
     def sample_seed(self, job: Job) -> int:
-        """z and noise of the measured samples: the same for all rows of a seed, so that their difference is that of the rows."""
+        """z and noise of the measured samples: the same for all rows of a seed, so that rows alone make the
+        difference."""
         return 100 + job.seed
 
     def train(self, job: Job) -> bool:
@@ -240,14 +248,15 @@ class Runner:
         drawn = task.sketches(job.seed, row.sketches + KEPT_BACK)
         sketches, held_out = drawn[:row.sketches], drawn[row.sketches:]
         checkpoint, budget = self.work / f"{self.file(job)}.pt", self.budget
-        config = CustomizeConfig(iterations=budget.iterations, batch=budget.batch, bf16=bool(budget.bf16), seed=job.seed, device=self.device,
-                                 warm=self.warm, sample_every=0, checkpoint_every=max(1, math.gcd(*self.checks(job)) // 5), stopping=None,
-                                 **row.changes)
+        config = CustomizeConfig(iterations=budget.iterations, batch=budget.batch, bf16=bool(budget.bf16),
+                                 seed=job.seed, device=self.device, warm=self.warm, sample_every=0, stopping=None,
+                                 checkpoint_every=max(1, math.gcd(*self.checks(job)) // 5), **row.changes)
         images = task.images() if config.l_image > 0 and row.data else None
         left = [at for at in self.checks(job) if not self.done(job, at)]
         # A checkpoint beyond a measurement that is missing (of a run with fewer checks) is of no use.
         resume = checkpoint.is_file() and checkpoints.load_training(checkpoint)["state"]["iteration"] <= left[0]
-        run = Run(task.G, task.D, task.F, sketches, images, config, Controls(), checkpoint if resume else None, checkpoint)
+        resume = checkpoint if resume else None
+        run = Run(task.G, task.D, task.F, sketches, images, config, Controls(), resume, checkpoint)
         watch = Watch(self.rule, task.G, task.F, sketches, held_out)
 
         def look() -> None:
@@ -255,11 +264,13 @@ class Runner:
             if left and run.state.iteration == left[0]:
                 seen = watch.look(left[0], run.state.G_shown, run.state.D_sketch)
                 images = sample(run.state.G_shown, budget.samples, self.sample_seed(job))
-                self.measure(job, left.pop(0), images, run.seconds, {f"look_{k}": v for k, v in asdict(seen).items() if k != "iteration"})
+                noted = {f"look_{k}": v for k, v in asdict(seen).items() if k != "iteration"}
+                self.measure(job, left.pop(0), images, run.seconds, noted)
 
         look()  # it may have been killed while it measured
         steps = run.steps()
-        with tqdm(total=budget.iterations, initial=run.state.iteration, desc=str(job), unit="it", leave=False, mininterval=5) as bar:
+        with Progress(total=budget.iterations, initial=run.state.iteration, desc=str(job), unit="it",
+                      leave=False) as bar:
             for step in steps:
                 bar.update()
                 look()
@@ -276,14 +287,15 @@ class Runner:
 
 def parser() -> argparse.ArgumentParser:
     """The command line; see the module's first lines."""
-    p = argparse.ArgumentParser(prog="python -m sketchgan ablations", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--minutes", type=float, default=math.inf, help="for this call, measuring included; default: until all is done")
+    p = argparse.ArgumentParser(prog="python -m sketchgan ablations", description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--minutes", type=float, default=math.inf, help="for this call; default: until all is done")
     p.add_argument("--seeds", type=int, default=3, help="of the full grid")
-    p.add_argument("--only", nargs="*", default=[], help="words that must all be part of a job, such as standing_cat 'full method' 0")
+    p.add_argument("--only", nargs="*", default=[], help="words of a job, such as standing_cat 'full method' 0")
     p.add_argument("--summary", action="store_true", help="run nothing")
-    p.add_argument("--collect", nargs="*", type=Path, default=[], help="CSV files of other machines, whose rows are added first")
+    p.add_argument("--collect", nargs="*", type=Path, default=[], help="CSV files of other machines")
     p.add_argument("--csv", type=Path, default=Path("benchmarks/results/ablations.csv"))
-    p.add_argument("--work", type=Path, default=Path("outputs/ablations"), help="checkpoints and caches")
+    p.add_argument("--work", type=Path, default=Path("outputs/ablations"), help="checkpoints")
     p.add_argument("--weights", type=Path, default=Path("data/weights"))
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -316,9 +328,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         build, tasks = builder(args)
     except ValueError as error:
-        raise SystemExit(f"sketchgan.ablations: {error}") from error
+        raise SystemExit(f"sketchgan ablations: {error}") from error
     for other in args.collect:
-        add_rows(args.csv, tables.read(other), args.work)
+        add_rows(args.csv, tables.read(other, table.TEXT), args.work)
     if not args.summary:
         deadline = time.monotonic() + 60 * args.minutes
         runner = Runner(build, args.csv, args.work, args.weights, budget, args.device, deadline)

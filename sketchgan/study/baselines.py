@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..drawing.sketches import chamfer, sketch_of
+from ..files.checks import Count, GeneratorLike, Seed, checked
+from ..files.progress import Progress
 from ..nets.embedding import SketchEmbedding
 from ..nets.sampling import sample
 
@@ -54,16 +55,17 @@ class Retrieved(NamedTuple):
     distances: Tensor
 
 
-def retrieve(G: nn.Module, distance: Distance, n: int = 2500, pool: int = 25_000, seed: int = 0, batch: int = 64,
-             progress: bool = True) -> Retrieved:
+@checked
+def retrieve(G: GeneratorLike, distance: Distance, n: Count = 2500, pool: Count = 25_000, seed: Seed = 0,
+             batch: Count = 64, progress: bool = True) -> Retrieved:
     """The n samples of the original generator that are nearest to the sketches, of a pool of random ones.
 
     distance: `by_embedding` or `by_chamfer`. pool: how many are searched; with as many as n nothing is chosen.
     Raises ValueError if the pool is smaller than n.
     """
-    if not 0 < n <= pool:
-        raise ValueError(f"retrieve got a pool of {pool} samples to choose {n} from; search at least as many as you want.")
-    block, bar = 16 * batch, tqdm(total=pool, unit="img", desc="searching", disable=not progress, leave=False)
+    if n > pool:
+        raise ValueError(f"retrieve got a pool of {pool} samples to choose n={n} from; search at least as many.")
+    block, bar = 16 * batch, Progress(total=pool, unit="img", desc="searching", disable=not progress, leave=False)
     images, distances = torch.empty(0), torch.empty(0)
     with bar:
         for start in range(0, pool, block):

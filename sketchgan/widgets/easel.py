@@ -1,11 +1,14 @@
 """Paper, pen and eraser: what hands and keys do on a canvas becomes strokes of a drawing."""
 
+import numpy as np
+
 from .. import plotting
 from ..drawing.strokes import FRAME
-from .parts import BORDER, LOCK, Paper, painting, w
+from ..drawing.tracing import simplify
+from .parts import BORDER, LOCK, Paper, painting, row, w
 
 ARROWS = {"ArrowLeft": (-1, 0), "ArrowRight": (1, 0), "ArrowUp": (0, -1), "ArrowDown": (0, 1)}
-CROSS = "#d1495b"               # the keyboard's pen, told apart from ink and from most photographs
+CROSS, GHOST = "#d1495b", "#2b83ba"     # the keyboard's pen and the fitted sketch, told apart from ink
 _ROW = dict(display="flex", flex_flow="row", align_items="baseline", width="auto", grid_gap="8px")
 
 
@@ -14,22 +17,24 @@ class Easel(w.VBox):
 
     drawing: the Drawing. size: side of the canvas in pixels. width: of the pen in 1/256 of the frame. do: called with a
     change to make, a function without arguments; it makes the change, under LOCK, and has everything shown anew.
-    keys: what other keys do, such as {"ctrl+z": undo}; names as the browser's, in small letters. after: a button that Tab
-    goes to from the canvas. below: a PIL image that shows faintly through the paper, or None.
+    keys: what other keys do, such as {"ctrl+z": undo}; names as the browser's, in small letters. after: a button that
+    Tab goes to from the canvas. below: a PIL image that shows faintly through the paper, or None. ghost: strokes that
+    are shown as thin blue lines.
     """
 
     def __init__(self, drawing, size, width, do, keys, after):
-        self.drawing, self.zoom, self.below = drawing, size / FRAME, None
+        self.drawing, self.zoom, self.below, self.ghost = drawing, size / FRAME, None, ()
         self._do, self._after = do, after
         self._stroke, self._erasing, self._cursor = None, False, None
         self._widths = {"pen": int(width), "eraser": 16}
         self._sent = w.Image(format="png")                  # the picture below, as the browser has it: sent once
         self._make_canvas(size)
         self._make_tools()
-        self._keys = keys | {"e": lambda: setattr(self.tool, "value", "eraser"), "p": lambda: setattr(self.tool, "value", "pen"),
+        self._keys = keys | {"e": lambda: setattr(self.tool, "value", "eraser"),
+                             "p": lambda: setattr(self.tool, "value", "pen"),
                              "[": lambda: setattr(self.pen, "value", self.pen.value - 1),
                              "]": lambda: setattr(self.pen, "value", self.pen.value + 1)}
-        super().__init__([self.canvas, w.HBox([self.tool, self.pen], layout=w.Layout(flex_flow="row wrap", align_items="baseline"))])
+        super().__init__([self.canvas, row(self.tool, self.pen)])
 
     def _make_canvas(self, size):
         self.canvas = c = Paper(width=size, height=size, tooltip="Drawing paper")
@@ -40,18 +45,20 @@ class Easel(w.VBox):
         c.on_touch_move(lambda touches: self._pen_move(*touches[0]))
         c.on_touch_end(lambda touches: self._pen_up()), c.on_touch_cancel(lambda touches: self._pen_up())
         c.on_key_down(self._key)
-        c.on_client_ready(self.paint)                       # a tab that was reloaded has a blank canvas
+        c.on_client_ready(self._begin_anew)
 
     def _make_tools(self):
         narrow = {"description_width": "auto"}
-        self.tool = w.RadioButtons(options=["pen", "eraser"], orientation="horizontal", description="tool", style=narrow,
-                                   tooltip="The pen draws, the eraser cuts what it touches out of the strokes (P, E)",
+        self.tool = w.RadioButtons(options=["pen", "eraser"], orientation="horizontal", description="tool",
+                                   style=narrow, tooltip="The pen draws, the eraser cuts what it touches (P, E)",
                                    layout=w.Layout(**_ROW))
         self.pen = w.BoundedIntText(self._widths["pen"], 2, 48, description="width", style=narrow,
-                                    tooltip="Width of the tool, in 1/256 of the frame ([ and ])", layout=w.Layout(width="100px"))
-        self.strength = w.RadioButtons(options=[("hidden", 0.0), ("faint", 0.3), ("strong", 0.7)], value=0.3, disabled=True,
-                                       orientation="horizontal", description="picture", style=narrow,
-                                       tooltip="How strongly the picture shows through the paper", layout=w.Layout(**_ROW))
+                                    tooltip="Width of the tool, in 1/256 of the frame ([ and ])",
+                                    layout=w.Layout(width="100px"))
+        self.strength = w.RadioButtons(options=[("hidden", 0.0), ("faint", 0.3), ("strong", 0.7)], value=0.3,
+                                       orientation="horizontal", description="picture", style=narrow, disabled=True,
+                                       tooltip="How strongly the picture shows through the paper",
+                                       layout=w.Layout(**_ROW))
         self.tool.observe(lambda _: setattr(self.pen, "value", self._widths[self.tool.value]), "value")
         self.pen.observe(lambda _: self._widths.update({self.tool.value: self.pen.value}), "value")
         self.strength.observe(lambda _: self.paint(), "value")
@@ -92,6 +99,8 @@ class Easel(w.VBox):
         stroke, self._stroke = self._stroke, None
         if stroke is None:
             return
+        if self._cursor is None:                            # keys do not tremble
+            stroke["points"] = steadied(stroke["points"])
         if self._erasing:
             self._do(lambda: self.drawing.erase(stroke["points"], stroke["width"]))
         else:
@@ -127,10 +136,15 @@ class Easel(w.VBox):
 
     # ---- showing
 
+    def _begin_anew(self):
+        """A tab that was reloaded has a blank canvas, and a mouse whose release nobody has seen."""
+        self._pen_up()
+        self.paint()
+
     def paint(self):
         """Paper, picture below, strokes, cross, and the stroke under way; leaves the canvas set to go on with that."""
         c = self.canvas
-        with painting():
+        with painting(c):
             c.global_alpha, c.fill_style, c.stroke_style = 1, "white", "black"
             c.line_cap = c.line_join = "round"
             c.fill_rect(0, 0, c.width, c.height)
@@ -140,6 +154,10 @@ class Easel(w.VBox):
                 c.global_alpha = 1
             for stroke in self.drawing.strokes:
                 self._paint_stroke(stroke)
+            c.stroke_style = GHOST
+            for stroke in self.ghost:
+                self._paint_stroke(stroke | {"width": 1.5 / self.zoom})
+            c.stroke_style = "black"
             if self._cursor is not None:
                 x, y = (v * self.zoom for v in self._cursor)
                 c.stroke_style, c.line_width = CROSS, 1.5
@@ -152,3 +170,22 @@ class Easel(w.VBox):
         self.canvas.line_width = stroke["width"] * self.zoom
         points = [(x * self.zoom, y * self.zoom) for x, y in stroke["points"]]
         self.canvas.stroke_lines(points if len(points) > 1 else 2 * points)
+
+
+def steadied(points, reach=3.0):
+    """A hand's line [P, 2] without its jitter, as few points as say the same within 0.4 units.
+
+    Each point goes to the mean of the line round it, weighted by a Gaussian of `reach` units along the line, narrower
+    towards the ends, which stay: a straight line stays one, and a corner is rounded by less than the pen is wide.
+    """
+    points = np.asarray(points[::len(points) // 1000 + 1] + points[-1:], np.float64)
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    along = np.concatenate([[0], np.cumsum(steps)])                                     # [P]
+    if along[-1] == 0:
+        return points[:2].tolist()
+    length = (np.append(steps, 0) + np.append(0, steps)) / 2                            # of line that each stands for
+    near = np.minimum(reach, np.minimum(along, along[-1] - along) / 2) + 1e-9
+    weight = length * np.exp(-((along[:, None] - along) / near[:, None]) ** 2 / 2) + np.eye(len(points)) * 1e-9
+    smooth = weight @ points / weight.sum(1, keepdims=True)
+    smooth[[0, -1]] = points[[0, -1]]
+    return simplify(smooth, 0.4).round(1).tolist()

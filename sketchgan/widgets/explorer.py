@@ -1,27 +1,38 @@
-"""Looking round in a generator, for Jupyter: seeds, truncation, noise, mixing of styles, before and after, pictures to keep."""
+"""Looking round in a generator, for Jupyter: seeds, truncation, noise, mixing of styles, before and after."""
 
+import os
 import threading
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from torch import nn
 
 from .. import plotting
 from ..customizing.state import frozen_sketcher
 from ..files.atomic import write_atomically
-from .parts import Message, button, grid, w
+from ..files.checks import Count, Limits, Seed, checked
+from .parts import WIDE, Message, button, grid, row, w
 
 NOISES = {"the same for all": "const", "fresh for each": "random", "none": "none"}
 
 
+def _styles(G, seed, count, truncation_psi):
+    random = torch.Generator().manual_seed(seed)
+    z = torch.randn(count, G.z_dim, generator=random).to(next(G.parameters()).device)
+    return G.mapping(z, truncation_psi), random             # [count, num_ws, w_dim]
+
+
 @torch.no_grad()
-def seeded_samples(G, seed=0, count=8, truncation_psi=1.0, noise_mode="const"):
+@checked
+def seeded_samples(G: nn.Module, seed: Seed = 0, count: Count = 8, truncation_psi: float = 1.0,
+                   noise_mode: Literal["const", "random", "none"] = "const"):
     """Samples [count, 3, R, R] of a generator; the same seed gives the same z, and the same noise, to any other.
 
     truncation_psi: 1 for all the variety, 0 for the mean picture. noise_mode: as for `Generator.synthesis`.
     """
-    random = torch.Generator().manual_seed(seed)
-    z = torch.randn(count, G.z_dim, generator=random).to(next(G.parameters()).device)
-    return G.synthesis(G.mapping(z, truncation_psi), noise_mode, random)
+    ws, random = _styles(G, seed, count, truncation_psi)
+    return G.synthesis(ws, noise_mode, random)
 
 
 @torch.no_grad()
@@ -32,13 +43,10 @@ def mixed_samples(G, first, second, layers, seed=0, truncation_psi=1.0, noise_mo
     second, counted from 0, the last one not included. All three have the same noise.
     Source: style mixing, Karras et al. 2019, "A Style-Based Generator Architecture", section 3.1.
     """
-    random = torch.Generator().manual_seed(seed)
-    z = torch.randn(1 + max(first, second), G.z_dim, generator=random).to(next(G.parameters()).device)
-    a, b = G.mapping(z[[first]], truncation_psi), G.mapping(z[[second]], truncation_psi)      # [1, num_ws, w_dim] each
-    mixed = a.clone()
-    mixed[:, slice(*layers)] = b[:, slice(*layers)]
-    noise = lambda: torch.Generator().manual_seed(seed)
-    return torch.cat([G.synthesis(ws, noise_mode, noise()) for ws in (a, mixed, b)])
+    ws, _ = _styles(G, seed, 1 + max(first, second), truncation_psi)
+    a, b = ws[[first]], ws[[second]]
+    mixed = torch.cat([a[:, :layers[0]], b[:, slice(*layers)], a[:, layers[1]:]], 1)
+    return torch.cat([G.synthesis(ws, noise_mode, torch.Generator().manual_seed(seed)) for ws in (a, mixed, b)])
 
 
 class SampleExplorer(w.VBox):
@@ -53,10 +61,13 @@ class SampleExplorer(w.VBox):
     count: samples in a row. seed: to begin with. folder: where the buttons save.
     """
 
-    def __init__(self, G, before=None, F=None, count=8, seed=0, folder="outputs/samples"):
+    @checked
+    def __init__(self, G: nn.Module, before: nn.Module | None = None, F: nn.Module | None = None,
+                 count: Annotated[int, Limits(1, 64)] = 8, seed: Annotated[int, Limits(0, 2**31 - 1)] = 0,
+                 folder: str | os.PathLike = "outputs/samples"):
         if before is not None and (before.z_dim, before.resolution) != (G.z_dim, G.resolution):
-            raise ValueError(f"before makes {before.resolution} px from z of {before.z_dim} numbers, G {G.resolution} px from "
-                             f"{G.z_dim}: the same z means nothing to both. Give the generator that G was made from")
+            raise ValueError(f"before makes {before.resolution} px from z of {before.z_dim} numbers, G {G.resolution} "
+                             f"px from {G.z_dim}: the same z means nothing to both. Give the one G was made from")
         self.networks = ({"before": before} if before is not None else {}) | {"now": G}
         self.G, self.count, self._lock = G, count, threading.RLock()
         self.F = F if F is None else frozen_sketcher(F, batch_stats=False)
@@ -66,44 +77,44 @@ class SampleExplorer(w.VBox):
         self._show_mixed()
 
     def _make_knobs(self, seed, folder):
-        number = dict(style={"description_width": "auto"}, layout=w.Layout(width="130px"))
-        self.seed = w.BoundedIntText(seed, 0, 2**31 - 1, description="seed", tooltip="Each seed is another row of samples", **number)
-        self.other_button = button("Other samples", "Go on to the next seed", lambda: setattr(self.seed, "value", self.seed.value + 1))
+        narrow, last = {"description_width": "auto"}, self.G.num_ws
+        number = lambda value, low, high, name, tooltip: w.BoundedIntText(
+            value, low, high, description=name, tooltip=tooltip, style=narrow, layout=w.Layout(width="130px"))
+        self.seed = number(seed, 0, 2**31 - 1, "seed", "Each seed is another row of samples")
+        self.other_button = button("Other samples", "Go on to the next seed",
+                                   lambda: setattr(self.seed, "value", self.seed.value + 1))
         self.truncation = w.FloatSlider(1.0, min=0.0, max=1.5, step=0.05, description="truncation",
                                         tooltip="1: all the variety; less: nearer to the mean, with fewer failures")
         self.noise = w.Dropdown(options=list(NOISES.items()), description="noise", layout=w.Layout(width="230px"),
                                 tooltip="Noise decides what style leaves open: single hairs, grain")
         self.outlines = w.ToggleButton(description="Outlines", tooltip="Show how F draws each sample, below it",
                                        layout=w.Layout(width="auto", display=None if self.F is not None else "none"))
-        self.first = w.BoundedIntText(1, 1, self.count, description="mix sample",
-                                      tooltip="Number in the row of the sample that is changed", **number)
-        self.second = w.BoundedIntText(min(2, self.count), 1, self.count, description="with sample",
-                                       tooltip="Number in the row of the sample that lends its style", **number)
-        self.layers = w.IntRangeSlider(value=(self.G.num_ws // 2 + 1, self.G.num_ws), min=1, max=self.G.num_ws, description="layers",
-                                       tooltip="Layers that take the other's style: the first make pose and shape, the last colours")
-        self.folder = w.Text(str(folder), description="folder", tooltip="Where pictures are saved",
-                             style={"description_width": "auto"}, layout=w.Layout(width="260px"))
-        self.sheet_button = button("Save sheet", "Write all rows as one picture, sheet_SEED.png",
-                                   lambda: self._try(lambda: self.save_sheet(Path(self.folder.value) / f"sheet_{self.seed.value}.png")))
-        self.images_button = button("Save PNGs", "Write each sample as a picture of its own",
-                                    lambda: self._try(lambda: self.save_images(self.folder.value)))
+        self.first = number(1, 1, self.count, "mix sample", "Number in the row of the sample that is changed")
+        self.second = number(min(2, self.count), 1, self.count, "with sample", "Number of the one that lends its style")
+        self.layers = w.IntRangeSlider(value=(last // 2 + 1, last), min=1, max=last, description="layers",
+                                       tooltip="Layers that take the other's style: first come pose, last colours")
+        self.folder = w.Text(str(folder), description="folder", tooltip="Where pictures are saved", style=narrow,
+                             layout=w.Layout(width="260px"))
         self.status = Message()
-        for knob in (self.seed, self.truncation, self.noise):
-            knob.observe(lambda _: (self._show_samples(), self._show_mixed()), "value")
-        for knob in (self.first, self.second, self.layers):
+        self.sheet_button = button(
+            "Save sheet", "Write all rows as one picture, sheet_SEED.png", lambda: self.status.guard(
+                lambda: self.save_sheet(Path(self.folder.value) / f"sheet_{self.seed.value}.png")))
+        self.images_button = button("Save PNGs", "Write each sample as a picture of its own",
+                                    lambda: self.status.guard(self.save_images, self.folder.value))
+        for knob in (self.seed, self.truncation, self.noise, self.outlines):
+            knob.observe(lambda _: self._show_samples(), "value")
+        for knob in (self.seed, self.truncation, self.noise, self.first, self.second, self.layers):
             knob.observe(lambda _: self._show_mixed(), "value")
-        self.outlines.observe(lambda _: self._show_samples(), "value")
 
     def _make_rows(self):
-        wide = w.Layout(width="100%")
-        self.rows = {name: w.Image(format="png", layout=wide) for name in self.networks}
-        self.mixture, self.mixture_caption = w.Image(format="png", layout=w.Layout(width="38%", min_width="240px")), w.HTML()
+        self.rows = {name: w.Image(format="png", layout=w.Layout(width=WIDE)) for name in self.networks}
+        self.mixture = w.Image(format="png", layout=w.Layout(width="38%", min_width="240px"))
+        self.mixture_caption = w.HTML()
         captions = {"before": "<b>before</b>: the original, from the same z and noise", "now": "<b>now</b>"}
-        knobs = lambda *children: w.HBox(children, layout=w.Layout(flex_flow="row wrap", align_items="center"))
-        super().__init__([knobs(self.seed, self.other_button, self.truncation, self.noise, self.outlines),
-                          *(part for name, row in self.rows.items() for part in (w.HTML(captions[name]), row)),
-                          knobs(self.first, self.second, self.layers), self.mixture_caption, self.mixture,
-                          knobs(self.folder, self.sheet_button, self.images_button), self.status],
+        super().__init__([row(self.seed, self.other_button, self.truncation, self.noise, self.outlines),
+                          *(part for name, images in self.rows.items() for part in (w.HTML(captions[name]), images)),
+                          row(self.first, self.second, self.layers), self.mixture_caption, self.mixture,
+                          row(self.folder, self.sheet_button, self.images_button), self.status],
                          layout=w.Layout(max_width="800px"))
 
     # ---- what programs use
@@ -159,9 +170,3 @@ class SampleExplorer(w.VBox):
     @torch.no_grad()
     def _drawn(self, images):
         return self.F.to(images.device)(images) if self.outlines.value else None
-
-    def _try(self, save):
-        try:
-            save()
-        except OSError as error:                            # an exception in a callback is invisible
-            self.status.say(error)

@@ -1,7 +1,7 @@
 """Cats and horses: from scene parameters to round cones, traced where the rays pass near.
 
 A body is built in its own frame: x forward, y up from the ground, z to the animal's right. Lengths are scene units.
-All functions work on a batch: every parameter is a tensor [N].
+Every parameter is a tensor [N].
 """
 from __future__ import annotations
 
@@ -20,18 +20,10 @@ _ANIMAL = COMMON | {
 
 
 class Animal(Subject):
-    """A smooth union of round cones; each kind says how it is built and painted."""
+    """A smooth union of round cones; each kind says how it is built, `body(p)`, and painted, `paint` (see coats.py)."""
 
     depth_jump, creases = 0.06, "part"
     blend: float                        # the length over which neighbouring cones flow into each other
-
-    def body(self, p: dict[str, Tensor]) -> Body:
-        """The round cones of animals with parameters p, each [N]."""
-        raise NotImplementedError
-
-    def paint(self, p: dict[str, Tensor], marks: dict[str, Tensor], x: Tensor, part: Tensor) -> Tensor:
-        """Coat colours [N,M,3]; see coats.py."""
-        raise NotImplementedError
 
     def look(self, p: dict[str, Tensor], view: View) -> Surfaces:
         """Only rays that pass near the animal are traced: they are packed to the front, traced, and put back."""

@@ -71,8 +71,7 @@ def tower_middle(p: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def solids(p: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Half-spaces of the five solids in the church's frame: normals [N,5,10,3] and offsets [N,5,10]; an absent solid
-    has none inside."""
+    """Half-spaces of the five solids, normals [N,5,10,3] and offsets [N,5,10]; an absent solid has none inside."""
     n, device = len(p["roof"]), p["roof"].device
     gable, hip = (p["roof"] == 0).float(), (p["roof"] == 1).float()
     half, width, wall = p["length"] / 2, p["width"] / 2, p["wall_height"]
@@ -82,8 +81,7 @@ def solids(p: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     offset = torch.full((n, 5, 10), NOWHERE, device=device)
 
     def face(solid: int, k: int, nx, ny, nz, through) -> None:
-        """The half-space with normal (nx,ny,nz), not yet of unit length, that passes through a point given as its
-        value n.x."""
+        """The half-space with normal n = (nx,ny,nz), of any length, up to n.x = through."""
         v = torch.stack([torch.as_tensor(c, dtype=torch.float32, device=device).expand(n) for c in (nx, ny, nz)], -1)
         size = v.norm(dim=-1).clamp_min(1e-6)
         normal[:, solid, k], offset[:, solid, k] = v / size[:, None], through / size

@@ -35,7 +35,7 @@ class Shot:
 
     def views(self, names: Sequence[str]) -> dict[str, Tensor]:
         """The asked views; see scenes.Scenes."""
-        out, size = {}, self.view.size
+        out = {}
         if "image" in names:
             out["image"] = self.fold(self.light()) * 2 - 1
         if "contour" in names:

@@ -16,11 +16,13 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.checks import Count, Filled, Limits, Seed, Whole, check, checked, shape
 from ..nets.judge import Target
 from . import subjects
 from .animals import Cat, Horse
@@ -35,19 +37,29 @@ VIEWS = ("image", "contour", "parts", "albedo", "depth", "portrait")
 PARAMETERS = {category: subject.parameters for category, subject in SUBJECTS.items()}
 PART_NAMES = {category: subject.parts for category, subject in SUBJECTS.items()}
 POSE = {category: subject.drawable for category, subject in SUBJECTS.items()}
+Category, Predicate, ViewName = Literal[CATEGORIES], Literal[tuple(PREDICATES)], Literal[VIEWS]
+Views = tuple[ViewName, ...] | list[ViewName]
+Indices = Whole | Sequence | range | np.ndarray | Tensor
+Codes = shape("N", "K", rows=0)
 
 
-def code_size(category: str) -> int:
+@checked
+def code_size(category: Category) -> int:
     """Length K of a scene's code."""
     return subjects.code_size(PARAMETERS[category])
 
 
-def parameters(category: str, code: Tensor) -> dict[str, Tensor]:
+@checked
+def parameters(category: Category, code: Codes) -> dict[str, Tensor]:
     """Scene parameters, each float [N], from codes [N,K] of standard normal numbers, through the quantile functions."""
+    if code.shape[1] != code_size(category):
+        raise ValueError(f"code has {code.shape[1]} numbers a scene; a {category} has {code_size(category)}: "
+                         f"Menagerie({category!r}).codes(indices) makes them.")
     return subjects.read(PARAMETERS[category], code)
 
 
-def targets_of(categories: Sequence[str]) -> tuple[Target, ...]:
+@checked
+def targets_of(categories: Annotated[tuple[Category, ...] | list[Category], Filled()]) -> tuple[Target, ...]:
     """What a network can learn to read off pictures of these categories: pose and shape, as they are declared.
 
     Named 'category.parameter'; a number's center and scale are the mean and the standard deviation of its distribution.
@@ -63,18 +75,18 @@ def targets_of(categories: Sequence[str]) -> tuple[Target, ...]:
     return tuple(found)
 
 
-def satisfies(name: str, params: dict[str, Tensor]) -> Tensor:
+@checked
+def satisfies(name: Predicate, params: dict[str, Tensor]) -> Tensor:
     """Whether scenes satisfy a predicate of the paper's four tasks, bool [N]; exact, since it reads the parameters."""
-    if name not in PREDICATES:
-        raise ValueError(f"unknown predicate {name!r}: choose one of {', '.join(PREDICATES)}")
     subject = SUBJECTS[PREDICATES[name]]
     parameter, wanted = subject.predicates[name]
+    if parameter not in params:
+        raise ValueError(f"params holds no {parameter!r}, which {name} is about; give those of a {PREDICATES[name]}.")
     return subjects.holds(subject.parameters[parameter], wanted, params[parameter])
 
 
 def condition(name: str, code: Tensor) -> Tensor:
-    """Codes [N,K] moved into a predicate by the conditional quantile of the one parameter it speaks of; the rest is
-    untouched."""
+    """Codes [N,K] moved into a predicate by the conditional quantile of the one parameter that it speaks of."""
     subject = SUBJECTS[PREDICATES[name]]
     parameter, wanted = subject.predicates[name]
     kind, k, code = subject.parameters[parameter], subjects.columns(subject.parameters)[parameter], code.clone()
@@ -110,32 +122,29 @@ class Scenes:
 
 
 class Menagerie:
-    """The scenes of one category at one resolution (32 to 256 px) and one seed; see the module's first lines."""
+    """The scenes of one category at one resolution (32 to 256 px) and one seed; see the first lines."""
 
-    def __init__(self, category: str, resolution: int = 64, seed: int = 0, predicate: str | None = None, device="cpu"):
-        if category not in CATEGORIES:
-            raise ValueError(f"unknown category {category!r}: choose one of {', '.join(CATEGORIES)}")
-        if not 32 <= resolution <= 256:
-            raise ValueError(f"resolution {resolution} is outside 32..256: render larger and resize, or choose a size "
-                             "between")
+    @checked
+    def __init__(self, category: Category, resolution: Annotated[int, Limits(least=32, most=256)] = 64, seed: Seed = 0,
+                 predicate: str | None = None, device: str | torch.device = "cpu"):
         if predicate is not None and PREDICATES.get(predicate) != category:
             names = [k for k, v in PREDICATES.items() if v == category]
-            raise ValueError(f"predicate {predicate!r} does not speak of a {category}: choose one of "
-                             f"{', '.join(names)}")
+            raise ValueError(f"predicate {predicate!r} does not speak of a {category}; choose {' or '.join(names)}")
         self.category, self.resolution, self.seed, self.predicate = category, resolution, seed, predicate
         self.device = torch.device(device)
         self.part_names = PART_NAMES[category]
 
-    def codes(self, indices: int | Sequence[int]) -> Tensor:
-        """Codes [N,K] of the scenes at `indices`: standard normal numbers (moved into the predicate, if there is
-        one)."""
-        indices = [indices] if isinstance(indices, int) else [int(i) for i in indices]
+    @checked
+    def codes(self, indices: Indices) -> Tensor:
+        """Codes [N,K] of the scenes at `indices`: standard normal numbers, moved into the predicate if there is one."""
+        indices = indices.tolist() if hasattr(indices, "tolist") else indices
+        indices = [indices] if isinstance(indices, int) else [check("one of indices", i, Whole) for i in indices]
         size, name = code_size(self.category), zlib.crc32(self.category.encode())
         rows = [np.random.default_rng([name, self.seed, i]).standard_normal(size, dtype=np.float32) for i in indices]
         code = torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, size)
         return condition(self.predicate, code) if self.predicate else code
 
-    def params(self, indices: int | Sequence[int]) -> dict[str, Tensor]:
+    def params(self, indices: Indices) -> dict[str, Tensor]:
         """Parameters of the scenes at `indices` without rendering them: name -> float [N]."""
         return parameters(self.category, self.codes(indices))
 
@@ -145,16 +154,15 @@ class Menagerie:
             raise ValueError(f"{name!r} is no predicate of {self.category}")
         return satisfies(name, params)
 
-    def render(self, indices: int | Sequence[int], views: Sequence[str] = ("image", "contour", "parts")) -> Scenes:
+    def render(self, indices: Indices, views: Views = ("image", "contour", "parts")) -> Scenes:
         """Renders the scenes at `indices`; `views` chooses among image, contour, parts, albedo, depth and portrait."""
         return self.render_codes(self.codes(indices), views)
 
+    @checked
     @torch.no_grad()
-    def render_codes(self, code: Tensor, views: Sequence[str] = ("image", "contour", "parts"),
-                     chunk: int | None = None) -> Scenes:
+    def render_codes(self, code: Codes, views: Views = ("image", "contour", "parts"),
+                     chunk: Count | None = None) -> Scenes:
         """Renders codes [N,K] of your own; in chunks whose intermediate arrays stay in the processor's cache."""
-        if unknown := set(views) - set(VIEWS):
-            raise ValueError(f"unknown views {sorted(unknown)}: choose among {', '.join(VIEWS)}")
         chunk = chunk or (max(1, 8192 // self.resolution ** 2) if self.device.type == "cpu" else 64)
         code = code.to(self.device)
         params, subject = parameters(self.category, code), SUBJECTS[self.category]

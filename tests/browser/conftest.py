@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -22,8 +23,13 @@ SECONDS = 1000                                                  # Playwright cou
 PATIENCE = 240                                                  # seconds for what takes a few on a machine at rest
 
 
+# What `make lab` says of the folder that is served and the page that is opened.
+OPTIONS = shlex.split(re.search(r'-m jupyter lab (.+)', (ROOT / 'Makefile').read_text())[1])
+
+
 class JupyterLab:
-    """A JupyterLab of our own on a free port of this machine, with its settings and notebooks in a folder of ours."""
+    """The JupyterLab of `make lab` on a free port of this machine, with its settings and a copy of the project's
+    folders in a folder of ours."""
 
     def __init__(self, folder: Path, fast: bool = True):
         self.token, self.folder = secrets.token_hex(16), folder
@@ -31,14 +37,13 @@ class JupyterLab:
             free.bind(('127.0.0.1', 0))
             self.url = f'http://127.0.0.1:{free.getsockname()[1]}'
         # Copies: JupyterLab saves what it runs, and the committed notebooks must stay as they are.
-        shutil.copytree(ROOT / 'notebooks', folder / 'notebooks', ignore=shutil.ignore_patterns('.ipynb_checkpoints'))
+        for name in ('notebooks', 'assets'):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('.ipynb_checkpoints'))
         (folder / 'data').symlink_to(ROOT / 'data')
-        # The news question would lie over the notebook, and cells out of sight would leave the page.
-        for name, values in {'apputils-extension/notification': {'fetchNews': 'false', 'checkForUpdates': False},
-                             'notebook-extension/tracker': {'windowingMode': 'none'}}.items():
-            file = folder / f'settings/@jupyterlab/{name}.jupyterlab-settings'
-            file.parent.mkdir(parents=True)
-            file.write_text(json.dumps(values))
+        # The news question would lie over the notebook; all else is as a reader has it.
+        file = folder / 'settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings'
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({'fetchNews': 'false', 'checkForUpdates': False}))
         places = {name: str(folder / name.lower()) for name in
                   ('JUPYTER_CONFIG_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_WORKSPACES_DIR', 'IPYTHONDIR')}
         environment = os.environ | places | {
@@ -47,8 +52,9 @@ class JupyterLab:
         self.log = open(folder / 'jupyterlab.log', 'w')
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'jupyter', FRONT_END, '--no-browser', '--allow-root', '--ip=127.0.0.1',
-             f'--port={self.url.rsplit(":", 1)[1]}', '--ServerApp.port_retries=0', f'--ServerApp.root_dir={folder}',
-             f'--IdentityProvider.token={self.token}', '--LabApp.expose_app_in_browser=True', '--JupyterNotebookApp.expose_app_in_browser=True',
+             f'--port={self.url.rsplit(":", 1)[1]}', '--ServerApp.port_retries=0', *OPTIONS,
+             f'--IdentityProvider.token={self.token}', '--LabApp.expose_app_in_browser=True',
+             '--JupyterNotebookApp.expose_app_in_browser=True',
              # Should this process be killed, the server and its kernel end by themselves.
              '--MappingKernelManager.cull_idle_timeout=300', '--ServerApp.shutdown_no_activity_timeout=300'],
             cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
@@ -80,11 +86,27 @@ class NotebookPage:
     def __init__(self, lab: JupyterLab, page, name: str):
         self.page = page
         where = {'lab': 'lab/tree', 'notebook': 'notebooks'}[FRONT_END]
-        page.goto(f'{lab.url}/{where}/notebooks/{name}?token={lab.token}&reset')
-        page.wait_for_selector('.jp-Notebook .jp-Cell', timeout=PATIENCE * SECONDS)
-        self.wait_idle(PATIENCE)
+        self.url = f'{lab.url}/{where}/notebooks/{name}?token={lab.token}'
+        self.open(f'{self.url}&reset')
         self.cells = [''.join(cell['source']) for cell in
                       json.loads((lab.folder / 'notebooks' / name).read_text())['cells']]
+
+    def open(self, url: str):
+        """Goes there and waits until the notebook and its kernel are ready."""
+        self.page.goto(url)
+        self.page.wait_for_selector('.jp-Notebook .jp-Cell', timeout=PATIENCE * SECONDS)
+        self.wait_idle(PATIENCE)
+
+    def reload(self):
+        """Saves the notebook and loads the page anew; the kernel goes on."""
+        self.page.evaluate(f'async () => {{ {self.READY} await panel.context.save(); }}')
+        self.open(self.url)
+
+    def restart(self):
+        """Saves the notebook and gives it a new kernel: nothing is defined any more."""
+        self.page.evaluate(f"""async () => {{ {self.READY} await panel.context.save();
+                                             await panel.sessionContext.restartKernel(); }}""")
+        self.open(self.url)
 
     # JupyterLab's commands are called by name: its menus can be clicked before the session is ready, to no effect.
     READY = '''const app = window.jupyterapp; await app.restored; const panel = app.shell.currentWidget;
@@ -113,6 +135,16 @@ class NotebookPage:
             return outputs.filter(out => out.output_type === 'error').map(out => out.traceback.join('\\n')); }}''',
                                     [first, last])
         assert not errors, re.sub(r'\x1b\[[\d;]*m', '', errors[0])
+
+    def run_all(self):
+        """Run > Run All Cells, as a newcomer does; does not wait for the end."""
+        self.page.evaluate(f"""async () => {{ {self.READY} app.commands.execute('notebook:run-all-cells'); }}""")
+
+    def in_sight(self, selector: str) -> bool:
+        """Whether the last element of this kind lies whole in what the window shows of the notebook."""
+        return self.page.locator(selector).last.evaluate('''e => { const box = e.getBoundingClientRect();
+            const pane = e.closest('.jp-WindowedPanel-outer, .jp-Notebook').getBoundingClientRect();
+            return box.top >= pane.top - 1 && box.bottom <= Math.min(pane.bottom, innerHeight) + 1; }''')
 
     def begin(self, cell: int):
         """Starts a cell and does not wait for its end."""
@@ -184,7 +216,7 @@ def open_browser(chromium: str, width: int = 1280, height: int = 1100):
         browser = playwright.chromium.launch(executable_path=chromium, args=[
             '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
             '--disable-background-networking', '--disable-component-update'])
-        page = browser.new_page(viewport={'width': width, 'height': height})
+        page = browser.new_page(viewport={'width': width, 'height': height}, has_touch=True)
         page.set_default_timeout(PATIENCE * SECONDS)
         page.route(re.compile(r'https?://(?!127\.0\.0\.1)'), lambda route: route.abort())
         yield page
@@ -192,21 +224,15 @@ def open_browser(chromium: str, width: int = 1280, height: int = 1100):
 
 
 @pytest.fixture
-def page(chromium):
-    """A page in headless Chromium."""
+def page(chromium, request):
+    """A page in headless Chromium; when the test ends, a last screenshot is left in outputs/screenshots."""
     with open_browser(chromium) as page:
         yield page
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f'{request.node.name}-end.png')
 
 
 @pytest.fixture
-def open_notebook(jupyterlab, page, request):
-    """Opens a notebook by name; when the test ends, a last screenshot is left in outputs/screenshots."""
-    opened = []
-
-    def open_(name: str) -> NotebookPage:
-        opened.append(NotebookPage(jupyterlab, page, name))
-        return opened[-1]
-
-    yield open_
-    for notebook in opened:
-        notebook.screenshot(f'{request.node.name}-end')
+def open_notebook(jupyterlab, page):
+    """Opens a notebook by name."""
+    return lambda name: NotebookPage(jupyterlab, page, name)

@@ -25,8 +25,8 @@ LATENCY = 0.3                                                   # seconds from t
 
 def write_notebook(jupyterlab, name, cells):
     kernel = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-    cells = [{'cell_type': 'code', 'id': f'c{i}', 'metadata': {}, 'source': source, 'outputs': [], 'execution_count': None}
-             for i, source in enumerate(cells)]
+    cells = [{'cell_type': 'code', 'id': f'c{i}', 'metadata': {}, 'source': source, 'outputs': [],
+              'execution_count': None} for i, source in enumerate(cells)]
     (jupyterlab.folder / 'notebooks' / name).write_text(json.dumps(
         {'cells': cells, 'metadata': {'kernelspec': kernel}, 'nbformat': 4, 'nbformat_minor': 5}))
 
@@ -42,7 +42,7 @@ def fresh_pad(notebook):
 def test_sketch_pad(jupyterlab, open_notebook):
     write_notebook(jupyterlab, 'pad.ipynb', CELLS)
     notebook = open_notebook('pad.ipynb')
-    for part in (latency_of_strokes, mouse_and_strip, keys, narrow_windows_and_themes):
+    for part in (latency_of_strokes, mouse_and_strip, touch, keys, narrow_windows_and_themes, a_page_that_is_reloaded):
         fresh_pad(notebook)
         part(notebook)
 
@@ -51,7 +51,8 @@ def ink(notebook):
     """How many pixels of the canvas in the browser are dark: what the reader sees, not what Python believes."""
     return notebook.page.evaluate('''() => { const c = document.querySelector('.jp-OutputArea canvas');
         const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-        let n = 0; for (let i = 0; i < d.length; i += 4) n += d[i + 3] > 128 && d[i] < 64 && d[i + 1] < 64 && d[i + 2] < 64;
+        let n = 0;
+        for (let i = 0; i < d.length; i += 4) n += d[i + 3] > 128 && d[i] < 64 && d[i + 1] < 64 && d[i + 2] < 64;
         return n; }''')
 
 
@@ -93,7 +94,7 @@ def mouse_and_strip(notebook):
     strokes(notebook, [1, 2])
     notebook.press('Copy')
     notebook.press('Mirror')
-    notebook.press('◀ Left')
+    notebook.press('◀')
     strokes(notebook, [1, 2, 2])
     mirrored = 'pad.drawing.sketches[1][1]["points"][0][0] + pad.drawing.sketches[2][1]["points"][0][0]'
     notebook.wait_until(f'pad.drawing.current == 1 and abs({mirrored} - 256) < 0.01', seconds=60)
@@ -101,6 +102,7 @@ def mouse_and_strip(notebook):
     # A photograph below the paper, and F's contour of it as strokes.
     notebook.python('pad.underlay(Menagerie("horse").render(3).image)')
     notebook.press('New sketch')
+    page.get_by_text('Trace a photo').last.click()
     page.locator('button', has_text=re.compile('^Trace$')).click()
     notebook.wait_until('len(pad.drawing.sketches) == 4 and len(pad.drawing.strokes) > 0', seconds=60)
     wait_for_ink(notebook, lambda dark: dark > 400)
@@ -108,8 +110,27 @@ def mouse_and_strip(notebook):
     notebook.screenshot('pad-1-traced')
 
 
+def touch(notebook):
+    """A finger draws, and neither scrolls the page nor leaves a stroke open."""
+    page, canvas = notebook.page, notebook.page.locator('.jp-OutputArea canvas')
+    browser = page.context.new_cdp_session(page)
+    box = canvas.bounding_box()
+    finger = lambda kind, *points: browser.send('Input.dispatchTouchEvent', {'type': kind, 'touchPoints': [
+        {'x': box['x'] + x * box['width'], 'y': box['y'] + y * box['height']} for x, y in points]})
+    finger('touchStart', (.2, .2))
+    for i in range(1, 11):
+        finger('touchMove', (.2, .2 + .05 * i))
+    finger('touchEnd')
+    strokes(notebook, [1])
+    wait_for_ink(notebook, lambda dark: dark > 400)
+    assert canvas.bounding_box() == box, 'the page moved under the finger'
+    notebook.stroke(LINE)
+    strokes(notebook, [2])
+    notebook.screenshot('pad-0-touch')
+
+
 def keys(notebook):
-    """Keys alone: draw, undo, leave the canvas by Tab; JupyterLab takes none of them for its own (x would cut the cell)."""
+    """Keys alone: draw, undo, leave the canvas by Tab; JupyterLab takes none of them (x would cut the cell)."""
     page = notebook.page
     page.locator('.jp-OutputArea canvas').focus()
     for key in ('ArrowLeft', 'Space', 'Shift+ArrowRight', 'Shift+ArrowDown', 'Space', 'x', 'n'):
@@ -118,7 +139,7 @@ def keys(notebook):
     assert notebook.python('print(pad.drawing.sketches[0][0]["points"][-1])') == '[140.0, 144.0]'
     page.keyboard.press('Control+z')
     strokes(notebook, [1])
-    assert page.evaluate('window.jupyterapp.shell.currentWidget.content.widgets.length') == 1, 'a key changed the notebook'
+    assert page.evaluate('window.jupyterapp.shell.currentWidget.content.widgets.length') == 1, 'a key cut the cell'
     page.keyboard.press('Tab')
     page.wait_for_function('document.activeElement.innerText === "Clear"')
     names = []
@@ -126,27 +147,44 @@ def keys(notebook):
         page.keyboard.press('Tab')
         names.append(page.evaluate('''() => { const e = document.activeElement;
             return e.innerText || (e.labels && e.labels[0] && e.labels[0].innerText) || e.title; }'''))
-    assert {'Undo', 'New sketch', 'Mirror', 'Delete', 'Save', 'Load'} <= set(names), names
+    assert {'Undo', 'New sketch', 'Mirror', 'Delete'} <= set(names), names
 
 
 def narrow_windows_and_themes(notebook):
-    """900 pixels wide, with JupyterLab's side bar, light and dark: nothing is cut off; the screenshots are to be looked at."""
+    """900 pixels wide, with JupyterLab's side bar, light and dark: nothing is cut off; look at the pictures."""
     page = notebook.page
     notebook.python('pad.load("standing_cat")\npad.underlay(Menagerie("cat").render(1).image)')
     for theme in ('Light', 'Dark'):
         page.set_viewport_size({'width': 900, 'height': 1300})
-        page.evaluate('theme => window.jupyterapp.commands.execute("apputils:change-theme", {theme})', f'JupyterLab {theme}')
+        notebook.theme(f'JupyterLab {theme}')
         page.wait_for_function('dark => (document.body.dataset.jpThemeLight === "false") === dark', arg=theme == 'Dark')
         page.locator('.jp-OutputArea canvas').scroll_into_view_if_needed()
-        too_wide = page.evaluate('''() => { const out = document.querySelector('.jp-OutputArea-output').getBoundingClientRect();
+        too_wide = page.evaluate('''() => {
+            const out = document.querySelector('.jp-OutputArea-output').getBoundingClientRect();
             return [...document.querySelectorAll('.jp-OutputArea-output :is(button, canvas, img, input)')]
-                .filter(e => e.offsetParent && e.getBoundingClientRect().right > out.right + 1).map(e => e.outerHTML.slice(0, 80)); }''')
+                .filter(e => e.offsetParent && e.getBoundingClientRect().right > out.right + 1)
+                .map(e => e.outerHTML.slice(0, 80)); }''')
         assert not too_wide, f'cut off at 900 px: {too_wide}'
         notebook.screenshot(f'pad-2-900px-{theme.lower()}')
 
 
+def a_page_that_is_reloaded(notebook):
+    """The drawing is there again, and the pen writes visibly."""
+    notebook.stroke(LINE)
+    strokes(notebook, [1])
+    wait_for_ink(notebook, lambda dark: dark > 800)
+    line = ink(notebook)
+    notebook.reload()
+    notebook.page.wait_for_selector('.jp-OutputArea canvas')
+    wait_for_ink(notebook, lambda dark: dark == line)
+    notebook.stroke(CROSSING)
+    strokes(notebook, [2])
+    wait_for_ink(notebook, lambda dark: dark > 1.4 * line)
+    notebook.screenshot('pad-3-reloaded')
+
+
 def latency_of_strokes(notebook):
-    """From the mouse event in the browser to the point in Python's stroke, machine at rest; both read the same clock."""
+    """From the mouse event in the browser to the point in Python's stroke; both read the same clock."""
     page = notebook.page
     page.evaluate('''() => { window.sent = []; const c = document.querySelector('.jp-OutputArea canvas');
         for (const kind of ['mousedown', 'mousemove'])
@@ -162,5 +200,6 @@ def latency_of_strokes(notebook):
     arrived = json.loads(notebook.python('import json; print(json.dumps(arrived))'))
     late = sorted(there - here for here, there in zip(sent, arrived, strict=True))
     median = late[len(late) // 2]
-    print(f'\na stroke point reaches Python after {1000 * median:.0f} ms (median of {len(late)}; slowest {1000 * late[-1]:.0f} ms)')
+    print(f'\na stroke point reaches Python after {1000 * median:.0f} ms '
+          f'(median of {len(late)}; slowest {1000 * late[-1]:.0f} ms)')
     assert median < LATENCY

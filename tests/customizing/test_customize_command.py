@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from PIL import Image
 from sketchgan.customizing import command
 from sketchgan.customizing.command import main
 from sketchgan.customizing.stopping import Look, StoppingRule, Watch
+from sketchgan.files.atomic import locked
 from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator
 from sketchgan.weights import checkpoints
@@ -44,7 +46,8 @@ def files(networks, tmp_path):
 
 def arguments(files, *more):
     return [str(a) for a in ("--base", files / "base.safetensors", "--sketcher", files / "f.safetensors", "--sketches",
-                             files / "drawing.png", "--threads", 1, "--out", files / "out", "--no-warm-start", *more)]
+                             files / "drawing.png", "--threads", 1, "--out", files / "out", "--no-warm-start",
+                             "--no-fit", *more)]
 
 
 def test_command_makes_the_models_and_the_pictures_and_resumes(files, networks, capsys):
@@ -78,15 +81,15 @@ def test_command_draws_from_the_chosen_generator_and_says_which(files, monkeypat
     monkeypatch.setattr(command, "StoppingRule", lambda: StoppingRule(every=2))
     monkeypatch.setattr(Watch, "measure", lambda watch, i, G, D: Look(i, {2: 1.0}.get(i, 2.0), 1.0))
     weights = {}
-    real = command.customize
+    real = command.Run.steps
 
-    def spied(*args):
-        for step in real(*args):
+    def spied(run):
+        for step in real(run):
             if step.phase == "train":
                 weights[step.iteration + 1] = {name: value.clone() for name, value in step.G.state_dict().items()}
             yield step
 
-    monkeypatch.setattr(command, "customize", spied)
+    monkeypatch.setattr(command.Run, "steps", spied)
     main(arguments(files, "--iterations", 4, *more))
     G = checkpoints.load_generator(files / "out" / "customized.safetensors").state_dict()
     assert all(torch.equal(G[name], weights[kept][name]) for name in G)
@@ -104,3 +107,81 @@ def test_command_explains_mistakes_in_one_line(files, more, words):
     with pytest.raises(SystemExit) as exit:
         main(arguments(files, *more))
     assert str(exit.value).startswith("error: ") and words in str(exit.value)
+
+
+def test_what_is_finished_stays_and_what_begins_anew_sets_it_aside(files, networks, capsys):
+    out = files / "out"
+    main(arguments(files, "--iterations", 3))
+    first = checkpoints.load_generator(out / "customized.safetensors")
+    main(arguments(files, "--iterations", 3, "--resume"))
+    assert same_weights(checkpoints.load_generator(out / "customized.safetensors"), first), "nothing was left to do"
+    for name in ("before", "before-2"):
+        kept = (out / "training.pt").read_bytes()
+        main(arguments(files, "--iterations", 1))
+        assert (out / name / "training.pt").read_bytes() == kept and (out / name / "grid.png").is_file()
+    assert same_weights(checkpoints.load_generator(out / "before" / "customized.safetensors"), first)
+    assert "is now in" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_what_there_is_and_without_a_step_with_nothing(files, monkeypatch):
+    out, real = files / "out", command.Report.take
+
+    def interrupted(report, step):
+        real(report, step)
+        if step.iteration == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(command.Report, "take", interrupted)
+    main(arguments(files, "--iterations", 9))
+    assert "2 iterations" in (out / "summary.txt").read_text()
+
+    def steps(run):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(command.Run, "steps", steps)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(SystemExit, match="Nothing was trained"):
+        main(arguments(files, "--iterations", 9))
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("more, words", [
+    (["--iterations", 0], "iterations of CustomizeConfig is 0"), (["--minutes", 0], "minutes is 0"),
+    (["--device", "gpu"], "'gpu' cannot be used here"), (["--keep", 2], "keep of WarmStart is 2"),
+    (["--batch", 0], "batch of"), (["--seed", -1], "seed of"),
+])
+def test_nonsense_is_refused_before_anything_is_made(files, more, words):
+    with pytest.raises(SystemExit, match=words):
+        main(arguments(files, *more))
+    assert not (files / "out").exists()
+
+
+def test_a_folder_in_use_is_refused(files):
+    with locked(files / "out", "another"), pytest.raises(SystemExit, match="in use by another"):
+        main(arguments(files, "--iterations", 1))
+
+
+def test_separate_files_of_g_and_d_and_a_base_too_small_for_the_judge(files, networks):
+    torch.save(networks[0].state_dict(), files / "netG.pth"), torch.save(networks[1].state_dict(), files / "netD.pth")
+    main(arguments(files, "--base", files / "netG.pth", "--discriminator", files / "netD.pth", "--iterations", 1,
+                   "--sketches", "standing_cat"))
+    summary = (files / "out" / "summary.txt").read_text()
+    assert "1 iterations" in summary and "our judge needs 64 px, and these are 8 px" in summary
+
+
+DAMAGED = ["", "a,b\n1,2\n", "iteration,seconds\nx,1\n", 'iteration,seconds\n"1,2', "\0", "\udc00"]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_log_is_no_reason_not_to_go_on(files, text):
+    main(arguments(files, "--iterations", 1))
+    (files / "out" / "log.csv").write_bytes(text.encode("utf-8", "surrogatepass"))
+    main(arguments(files, "--iterations", 2, "--resume"))
+    with open(files / "out" / "log.csv") as log:
+        assert [row["iteration"] for row in csv.DictReader(log)] == ["1"]
+
+
+def test_the_log_of_a_run_without_a_terminal_is_short(files, capfd):
+    main(arguments(files, "--iterations", 40))
+    assert len(capfd.readouterr().err.splitlines()) < 20

@@ -123,3 +123,34 @@ def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match="NaN or infinite"):
         history.add(nudge(G, float("nan")), 20, 20.0)
     assert len(history) == 1 and json.loads((tmp_path / "history.json").read_text())["chosen"] is None
+
+
+def test_what_is_added_last_and_what_is_chosen_are_always_there():
+    history, G = History(generator(), most=10), generator()
+    for i in range(200):
+        newest = history.add(nudge(G, 1.0), i, 1.3 * i)
+        assert history.snapshots[-1] is newest and newest.iteration == i
+        if i == 57:
+            history.choose(newest)
+        assert i < 57 or history.chosen.iteration == 57
+    assert history.add(G, 500, history.snapshots[-1].seconds) is newest, "no time has passed"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "null", '{"base": 3}', "\udc00", '{"every": 1e999}'])
+def test_a_damaged_index_is_an_empty_history(tmp_path, text):
+    history, base, _ = filled(tmp_path)
+    (tmp_path / "history.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    again = History(base, tmp_path)
+    again.read()
+    assert len(again) == 0 and not len(again.losses)
+
+
+@pytest.mark.parametrize("change", [dict(every=0), dict(every="x"), dict(losses={"stride": 0, "points": []}),
+                                    dict(losses={"stride": 1, "points": [[1, {"a": None}]]}), dict(measures=3)])
+def test_nonsense_in_an_index_is_left_out_whole(tmp_path, change):
+    history, base, _ = filled(tmp_path)
+    index = json.loads((tmp_path / "history.json").read_text())
+    (tmp_path / "history.json").write_text(json.dumps(index | change))
+    again = History(base, tmp_path)
+    again.read()
+    assert len(again) == 0

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as nnf
 
+from sketchgan.customizing import run as run_module
 from sketchgan.customizing.controls import Controls
 from sketchgan.customizing.run import CustomizeConfig, NonFiniteLoss, Run, customize, train_step
 from sketchgan.customizing.state import Shuffle, TrainingState
@@ -56,7 +57,7 @@ def equal(a, b):
     return a == b
 
 
-# ------------------------------------------------------------------------------------------------------------ the recipe
+# ------------------------------------------------------------------------------------------ the recipe
 
 def test_default_config_is_the_published_recipe(networks):
     config = CustomizeConfig()
@@ -190,7 +191,8 @@ def test_bf16_takes_nearly_the_same_steps_and_keeps_r1_in_float32(networks, sket
     exact, _ = play(networks, sketches, QUICK, 4)
     rounded, run = play(networks, sketches, dataclasses.replace(QUICK, bf16=True), 4)
     for name, value in exact[0].items():
-        assert rounded[0][name] == pytest.approx(value, rel=0.01, abs=1e-4) and (rounded[0][name] != value or name.startswith("R1"))
+        assert rounded[0][name] == pytest.approx(value, rel=0.01, abs=1e-4) and (rounded[0][name] != value
+                                                                                 or name.startswith("R1"))
         assert rounded[0][name] != torch.tensor(rounded[0][name]).bfloat16().item()
     again, _ = play(networks, sketches, dataclasses.replace(QUICK, bf16=True), 4)
     assert again == rounded and all(p.dtype == torch.float32 for p in run.state.G.parameters())
@@ -206,7 +208,8 @@ def test_without_l_image_the_image_discriminator_rests(networks, sketches):
 def test_l_weight_holds_the_mapping_network_back(networks, sketches):
     def moved(l_weight):
         losses, run = play(networks, sketches, dataclasses.replace(QUICK, l_weight=l_weight), 12)
-        return losses, sum((p - q).abs().mean().item() for p, q in zip(run.state.params_G.values(), run.state.params_base))
+        return losses, sum((p - q).abs().mean().item()
+                           for p, q in zip(run.state.params_G.values(), run.state.params_base))
 
     losses, held = moved(1000.0)
     assert losses[0]["G_weight"] == 0 < losses[1]["G_weight"]
@@ -231,7 +234,7 @@ def test_samples_show_the_same_z_and_noise(networks, sketches):
     assert steps[-1].done == 1 and steps[0].seconds < steps[-1].seconds
 
 
-# --------------------------------------------------------------------------------------------------------------- images
+# ---------------------------------------------------------------------------------------------- images
 
 def test_images_from_a_tensor_a_function_or_the_original(networks, sketches):
     data = torch.rand(10, 3, 8, 8) * 2 - 1
@@ -249,7 +252,7 @@ def test_images_from_a_tensor_a_function_or_the_original(networks, sketches):
     from_folder, _ = play(networks, sketches, QUICK, 6, images=Folder())
     assert from_tensor == from_folder
     # Two whole batches an epoch, the incomplete third dropped: as the published loader does.
-    epochs = torch.stack(seen).reshape(3, 8)
+    epochs = torch.stack(seen[1:]).reshape(3, 8)  # the first look is to know the source again
     assert all(len(set(epoch.tolist())) == 8 for epoch in epochs) and len(set(map(str, epochs))) == 3
     by_function, _ = play(networks, sketches, QUICK, 2, images=lambda n, generator: data[:n])
     own, _ = play(networks, sketches, QUICK, 2)
@@ -257,9 +260,12 @@ def test_images_from_a_tensor_a_function_or_the_original(networks, sketches):
 
 
 @pytest.mark.parametrize("images, words", [
-    (torch.rand(5, 3, 16, 16), "batch .*16, 16.*wanted float"),
+    (torch.rand(5, 3, 16, 16) * 2 - 1, "batch .*16, 16.*wanted float"),
     (torch.zeros(5, 3, 8, 8, dtype=torch.uint8), "uint8.*to_float"),
     (torch.rand(5, 3, 8, 8) * 255, r"reach .*wanted values in \[-1, 1\]"),
+                                           (torch.rand(5, 3, 8, 8), "brighter than mid-grey.*x . 2 - 1"),
+    (torch.rand(0, 3, 8, 8), "no images"), ([torch.zeros(3, 8, 8)], "images is a list"), (5, "images is a int"),
+    (lambda n, generator: torch.rand(n, 3, 8, 8), "brighter than mid-grey"), (lambda n, generator: None, "of NoneType"),
 ])
 def test_wrong_images_are_named(networks, sketches, images, words):
     with pytest.raises(ValueError, match=words):
@@ -278,7 +284,7 @@ def test_any_number_of_sketches(networks, sketches, count):
     assert all(math.isfinite(v) for v in losses[1].values())
 
 
-# --------------------------------------------------------------------------------------------------- determinism, resume
+# --------------------------------------------------------------------------------- determinism, resume
 
 def test_the_seed_decides_everything(networks, sketches):
     first, _ = play(networks, sketches, QUICK, 4)
@@ -293,8 +299,9 @@ def test_the_seed_decides_everything(networks, sketches):
 def test_resume_is_exact(networks, sketches, tmp_path, stop_after, kind):
     changes = {"samples": {}, "data set": {}, "function, average, weight": dict(g_ema_kimg=0.01, l_weight=0.1),
                "w_shift, scratch": dict(optim_param="w_shift", d_sketch_pretrained=False)}[kind]
-    data = torch.rand(7, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-    images = {"data set": data, "function, average, weight": lambda n, g: torch.rand(n, 3, 8, 8, generator=g)}.get(kind)
+    data = torch.rand(7, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    drawn = lambda n, generator: torch.rand(n, 3, 8, 8, generator=generator) * 2 - 1
+    images = {"data set": data, "function, average, weight": drawn}.get(kind)
     config, file = dataclasses.replace(QUICK, **changes), tmp_path / "training.pt"
 
     whole, run = play(networks, sketches, config, 7, images=images)
@@ -328,7 +335,8 @@ def test_resume_with_a_warm_start_is_exact(networks, sketches, tmp_path):
         assert equal(resumed.state.state_dict(), run.state.state_dict())
 
 
-def test_sketches_drawn_during_the_warm_start_begin_it_anew(networks, sketches):
+def test_sketches_drawn_during_the_warm_start_begin_it_anew_when_drawing_has_paused(networks, sketches, monkeypatch):
+    monkeypatch.setattr(run_module, "STILL", math.inf)
     config, controls = dataclasses.replace(QUICK, warm_start=True, warm=TINY_WARM, iterations=2), Controls()
     more = torch.cat([sketches, sketches[:1].flip(3)])
     direct = [step for step in customize(*networks, more, config=config)]
@@ -337,8 +345,10 @@ def test_sketches_drawn_during_the_warm_start_begin_it_anew(networks, sketches):
         if "predictor" in step.losses:  # in the middle of it
             controls.sketches = more
             break
-    anew = list(steps)
-    assert anew[0].message == direct[0].message == "ranking samples"  # the very next report is of the new search
+    assert "pause in drawing" in next(steps).message and "pause in drawing" in next(steps).message
+    monkeypatch.setattr(run_module, "STILL", 0.0)
+    anew = list(steps)  # the very next is of the new search
+    assert anew[0].message == direct[0].message == "ranking samples"
     assert [step.losses for step in anew] == [step.losses for step in direct]
 
 
@@ -354,7 +364,8 @@ def test_periodic_checkpoints_are_whole_states(networks, sketches, tmp_path):
 
 
 @pytest.mark.parametrize("what, words", [
-    ("G", "another G than"), ("recipe", "another recipe.*lr: 0.002 there, 0.001 here"), ("images", "samples of G.*7 images"),
+    ("G", "another G than"), ("recipe", "another recipe.*lr: 0.002 there, 0.001 here"),
+                                         ("images", "samples of G.*7 images"),
     ("sketches", "begun with other sketches"), ("file", "no checkpoint of customize"),
 ])
 def test_resume_refuses_what_does_not_belong(networks, sketches, tmp_path, what, words):
@@ -386,7 +397,7 @@ def test_the_recipe_of_a_warm_start_binds_only_runs_that_had_one(networks, sketc
         play(networks, sketches, dataclasses.replace(QUICK, warm=other, warm_start=True), 2, resume=file)
 
 
-# ------------------------------------------------------------------------------------------------------------- controls
+# -------------------------------------------------------------------------------------------- controls
 
 def test_changes_are_logged_and_survive_a_resume(networks, sketches, tmp_path):
     def steer(controls, iteration):
@@ -431,6 +442,17 @@ def test_wrong_values_are_refused_where_they_are_set(wrong):
     assert controls.read() == {"l_image": 0.5}
 
 
+def test_unknown_names_and_nonsense_are_refused_where_they_are_set():
+    controls = Controls()
+    with pytest.raises(AttributeError, match="no 'l_imge'. Set any of: sketches, l_image"):
+        controls.l_imge = 5
+    for name, value in (("pause", "no"), ("stop", 1), ("l_image", "0.7"), ("l_image", True), ("augment", 3),
+                        ("sketches", 5)):
+        with pytest.raises(ValueError):
+            setattr(controls, name, value)
+    assert controls.read() == {} and controls.pause is False and controls.stop is False
+
+
 def test_sketches_are_copied_when_set():
     mine = -torch.ones(1, 1, 8, 8)
     controls = Controls(sketches=mine)
@@ -460,7 +482,7 @@ def test_pause_and_stop_from_another_thread(networks, sketches, tmp_path):
     assert checkpoints.load_training(file)["state"]["iteration"] == len(done)
 
 
-# ------------------------------------------------------------------------------------------------------------- bad input
+# ------------------------------------------------------------------------------------------- bad input
 
 @pytest.mark.parametrize("given, words", [
     (None, "no sketches"),
@@ -485,7 +507,8 @@ def test_networks_that_do_not_fit_are_named(networks, sketches):
         customize(G, D, torch.nn.Conv2d(3, 3, 1), sketches)
     with pytest.raises(ValueError, match="F does not take images"):
         customize(G, D, torch.nn.Conv2d(1, 1, 1), sketches)
-    for mixed, words in (((D, D, F), "G is a Discriminator; wanted is a Generator"), ((G, F, D), "D is a PhotoSketch; wanted is a Discriminator"),
+    for mixed, words in (((D, D, F), "G is a Discriminator; wanted is a Generator"),
+                         ((G, F, D), "D is a PhotoSketch; wanted is a Discriminator"),
                          ((G, D, G), "F is a Generator")):
         with pytest.raises(ValueError, match=words):
             customize(*mixed, sketches)
@@ -497,8 +520,12 @@ def test_networks_that_do_not_fit_are_named(networks, sketches):
         customize(G, D, F, sketches, config=CustomizeConfig(f_halvings=2))
 
 
-@pytest.mark.parametrize("wrong", [dict(optim_param="layers"), dict(batch=0), dict(lr=0), dict(l_image=-1), dict(augment="x"),
-                                   dict(warm_start=True, optim_param="w_shift"), dict(warm_start=True, optim_param="affine")])
+@pytest.mark.parametrize("wrong", [dict(optim_param="layers"), dict(batch=0), dict(lr=0), dict(l_image=-1),
+                                   dict(augment="x"),
+                                   dict(mixing=5), dict(seed="a"), dict(checkpoint_every=0.5), dict(betas=(0.0, 1.0)),
+                                   dict(warm=None), dict(device="gpu"), dict(samples=True), dict(lr=math.inf),
+                                   dict(warm_start=True, optim_param="w_shift"),
+                                   dict(warm_start=True, optim_param="affine")])
 def test_wrong_configs_are_refused(wrong):
     with pytest.raises(ValueError):
         CustomizeConfig(**wrong)
@@ -509,7 +536,7 @@ def test_nan_stops_and_the_last_good_state_stays(networks, sketches, tmp_path):
 
     def images(n, generator):
         calls.append(n)
-        return torch.rand(n, 3, 8, 8, generator=generator) * (float("nan") if len(calls) > 5 else 1)
+        return (torch.rand(n, 3, 8, 8, generator=generator) * 2 - 1) * (float("nan") if len(calls) > 5 else 1)
 
     file = tmp_path / "training.pt"
     config = dataclasses.replace(QUICK, checkpoint_every=3)
@@ -519,7 +546,7 @@ def test_nan_stops_and_the_last_good_state_stays(networks, sketches, tmp_path):
             pass
     assert run.state.iteration == 3 and run.state.finite()
     assert equal(checkpoints.load_training(file)["state"], run.state.state_dict())
-    _, clean = play(networks, sketches, QUICK, 3, images=lambda n, g: torch.rand(n, 3, 8, 8, generator=g))
+    _, clean = play(networks, sketches, QUICK, 3, images=lambda n, g: torch.rand(n, 3, 8, 8, generator=g) * 2 - 1)
     assert equal(run.state.G.state_dict(), clean.state.G.state_dict())
 
 

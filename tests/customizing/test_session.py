@@ -1,13 +1,14 @@
 """Training in the background, without widgets: it can fail, be found again, and goes on from where it was."""
+import signal
+import threading
 import time
 
 import pytest
 import torch
 
-from sketchgan.customizing import session, sessions
+from sketchgan.customizing import session
 from sketchgan.customizing.run import CustomizeConfig
-from sketchgan.customizing.session import Allowance, Session
-from sketchgan.customizing.sessions import open_session
+from sketchgan.customizing.session import Session, open_session
 from sketchgan.customizing.stopping import Look, StoppingRule, Watch
 from sketchgan.drawing.sketches import load_sketches
 from sketchgan.nets.photosketch import PhotoSketch
@@ -27,7 +28,7 @@ def forget_kernel():
     """What a restart of the kernel does."""
     if session._running:
         session._running.stop()
-    sessions._sessions.clear()
+    session._sessions.clear()
     session._running = None
 
 
@@ -78,10 +79,10 @@ def test_a_failed_run_goes_on_from_the_last_good_state():
     broken.append(True)
     one = Session(G, D, F, sketches(), images=images, config=quick(12, checkpoint_every=4))
     one.start()
-    with pytest.raises(RuntimeError, match="(?s)photographs is gone.*state of iteration 4 .*press Start"):
+    with pytest.raises(RuntimeError, match="(?s)photographs is gone.*state of iteration 6 .*press Start"):
         one.join()
-    assert not one.running and one.run.state.iteration == 4, "not the half step that failed"
-    assert one.result is not None and [i for i, _ in one.history.losses] == [1, 2, 3, 4]
+    assert not one.running and one.run.state.iteration == 6, "not the half step that failed"
+    assert one.result is not None and [i for i, _ in one.history.losses] == [1, 2, 3, 4, 5, 6]
     broken.clear()
     finish(one)
     assert one.iteration == 12 and one.error is None
@@ -95,7 +96,8 @@ def test_a_cell_that_is_run_again_finds_its_session(tmp_path):
     path, given = tmp_path / "training.pt", networks()
     one = open_session(*given, sketches(), config=quick(), checkpoint=path, minutes=3)
     assert open_session(*given, sketches(), config=quick(), checkpoint=path, minutes=3) is one
-    assert open_session(*networks(), sketches(), config=quick(), checkpoint=path) is one, "the same weights, loaded again"
+    assert open_session(*networks(), sketches(), config=quick(),
+                        checkpoint=path) is one, "the same weights, loaded again"
     assert one.minutes is None
     assert open_session(*given, sketches(), config=quick(5), checkpoint=path) is not one, "another recipe"
     assert open_session(*given, sketches(), config=quick(), checkpoint=tmp_path / "other.pt") is not one
@@ -217,7 +219,8 @@ def test_ready_made_sketches_do_too():
 @pytest.fixture
 def second_is_best(monkeypatch):
     """Of all looks, the one after two iterations finds the samples nearest to the sketches."""
-    monkeypatch.setattr(Watch, "measure", lambda watch, iteration, G, D: Look(iteration, 1.0 if iteration == 2 else 2.0, 1.0))
+    look = lambda watch, iteration, G, D: Look(iteration, 1.0 if iteration == 2 else 2.0, 1.0)
+    monkeypatch.setattr(Watch, "measure", look)
 
 
 def remember(one):
@@ -253,15 +256,72 @@ def test_the_rule_chooses_when_the_minutes_are_over_and_not_on_stop_nor_against_
     assert not mine.verdict and mine.history.chosen is mine.history.snapshots[0]
 
 
-def test_an_allowance_keeps_its_share_and_its_distance(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
-    for share, seconds, took, wait in ((0.5, 0.0, 2.0, 2.0), (0.1, 0.25, 0.01, 0.25), (0.1, 0.25, 1.0, 9.0)):
-        allowance = Allowance(share, seconds)
-        assert allowance.due
-        with allowance.spend():
-            now[0] += took
-        now[0] += wait - 0.01
-        assert not allowance.due
-        now[0] += 0.02
-        assert allowance.due
+def stop_at(iteration):
+    """Ctrl-C after a step."""
+    def on_step(step):
+        if step.phase == "train" and step.iteration == iteration:
+            signal.raise_signal(signal.SIGINT)
+    return on_step
+
+
+def test_a_failure_after_stop_and_start_never_goes_back_before_the_stop(tmp_path):
+    path, calls = tmp_path / "training.pt", []
+
+    def images(n, generator):
+        calls.append(n)
+        if len(calls) == 10:
+            raise RuntimeError("a picture vanished")
+        return torch.zeros(n, 3, 8, 8)
+
+    one = Session(*networks(), sketches(), images=images, config=quick(50), checkpoint=path)
+    one.on_step = lambda step: setattr(one.controls, "stop", step.iteration == 6)
+    one.start(here=True)
+    at = lambda: checkpoints.load_training(path)["state"]["iteration"]
+    assert at() == one.iteration == 7
+    one.on_step = None
+    one.start(here=True)
+    assert "vanished" in one.error and at() == 9 and one.iteration == 9 and one.history.snapshots[-1].iteration == 9
+
+
+def test_ctrl_c_in_the_cell_ends_training_like_stop(tmp_path):
+    path = tmp_path / "training.pt"
+    one = Session(*networks(), sketches(), config=quick(50, checkpoint_every=100), checkpoint=path)
+    for reached in (4, 8):
+        one.on_step = stop_at(reached - 1)
+        one.start(here=True)
+        assert not one.running and one.error is None and one.iteration == reached
+        assert checkpoints.load_training(path)["state"]["iteration"] == reached
+    assert one.result is not None
+
+
+def test_one_training_at_a_time_when_it_is_in_a_cell_too():
+    first, second = (Session(*networks(), sketches(), config=quick(100_000)) for _ in range(2))
+    cell = threading.Thread(target=lambda: first.start(here=True))
+    cell.start()
+    wait_for(lambda: first.iteration >= 1)
+    second.start()
+    assert not first.running and second.running
+    second.stop()
+    cell.join()
+    words = []
+
+    def on_step(step):
+        try:
+            second.start()
+        except RuntimeError as error:
+            words.append(str(error))
+        first.controls.stop = True
+
+    first.on_step = on_step
+    first.start(here=True)
+    assert words and "another training runs in this very call" in words[0] and not second.running
+
+
+def test_without_a_step_there_is_no_result():
+    one = Session(*networks(), sketches(), config=quick(3))
+    one.controls.pause = True
+    one.start()
+    one.stop()
+    assert not len(one.history)
+    with pytest.raises(RuntimeError, match="no result yet"):
+        one.result

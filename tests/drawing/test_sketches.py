@@ -28,7 +28,8 @@ def test_every_kind_of_holder_gives_the_same_sketch(drawn, tmp_path):
     see_through = Image.merge("LA", (Image.new("L", grey.size, 0), Image.fromarray(255 - drawn)))
     rgba = np.dstack([np.zeros((*drawn.shape, 3), np.uint8), 255 - drawn])
     sixteen = drawn.astype(np.uint16) * 257
-    for name, image in dict(grey=grey, rgb=grey.convert("RGB"), la=see_through, sixteen=Image.fromarray(sixteen)).items():
+    for name, image in dict(grey=grey, rgb=grey.convert("RGB"), la=see_through,
+                            sixteen=Image.fromarray(sixteen)).items():
         image.save(tmp_path / f"{name}.png")
     (tmp_path / "strokes.json").write_text(json.dumps({"strokes": SQUARE}))
     floats = torch.from_numpy(drawn / 127.5 - 1)
@@ -95,7 +96,8 @@ def test_sixteen_bits_are_not_clipped(tmp_path):
     page = np.full((64, 64), 65535, np.uint16)
     page[30:34] = 6000
     Image.fromarray(page).save(tmp_path / "a.png")
-    assert float(normalize_sketch(tmp_path / "a.png", pen=None, box=None).min()) == pytest.approx(6000 / 32767.5 - 1, abs=1e-3)
+    darkest = normalize_sketch(tmp_path / "a.png", pen=None, box=None).min().item()
+    assert darkest == pytest.approx(6000 / 32767.5 - 1, abs=1e-3)
 
 
 def test_truncated_and_false_files(drawn, tmp_path):
@@ -173,7 +175,8 @@ def test_load_sketches_from_folder_list_and_tensor(drawn, tmp_path):
 def drawn_page(width=5.5, side=512, scale=1.0, offset=(0, 0), ink=(0, 0, 0), paper=(255, 255, 255)):
     """The first ready-made cat on a page [side, side, 3] of any colours."""
     strokes = sk.stroke_sets(sk.read_document(sketches_folder() / "standing_cat.json"))[0]["strokes"]
-    moved = [{**s, "width": width * scale, "points": (np.array(s["points"]) * scale + offset).tolist()} for s in strokes]
+    moved = [{**s, "width": width * scale, "points": (np.array(s["points"]) * scale + offset).tolist()}
+             for s in strokes]
     share = (1 - rasterize(moved, side)[0, 0].numpy()[..., None]) / 2
     return (share * np.array(ink) + (1 - share) * np.array(paper)).round().astype(np.uint8)
 
@@ -183,7 +186,8 @@ LIGHT = np.linspace(0.45, 1, 512)[None, :, None] * np.linspace(1, 0.8, 512)[:, N
 
 
 @pytest.mark.parametrize("page", [
-    drawn_page(), 255 - drawn_page(), drawn_page(1, 700), drawn_page(10), drawn_page(ink=(255, 220, 0)), drawn_page(side=64),
+    drawn_page(), 255 - drawn_page(), drawn_page(1, 700), drawn_page(10), drawn_page(ink=(255, 220, 0)),
+                                  drawn_page(side=64),
     drawn_page(ink=(30, 40, 160), paper=(205, 170, 120)), drawn_page(ink=(240, 240, 200), paper=(20, 60, 40)),
     drawn_page(ink=(200, 200, 200)), drawn_page(ink=(90, 90, 90), paper=(140, 135, 130)),
     (drawn_page(ink=(60, 60, 70), paper=(250, 240, 215)) * LIGHT).astype(np.uint8)],
@@ -199,7 +203,8 @@ def test_far_from_the_middle_and_small():
     page = drawn_page(scale=0.3, offset=(10, 170), side=800)
     with pytest.warns(UserWarning, match="box=None"):
         moved = normalize_sketch(page)
-    left, top, right, bottom = (f((moved[0, 0] < 0).nonzero()[:, axis]).item() for f, axis in ((min, 1), (min, 0), (max, 1), (max, 0)))
+    left, top, right, bottom = (f((moved[0, 0] < 0).nonzero()[:, axis]).item()
+                                for f, axis in ((min, 1), (min, 0), (max, 1), (max, 0)))
     assert USUAL.holds((left / 64, top / 64, (right + 1) / 64, (bottom + 1) / 64)) and right - left > 38
     kept = normalize_sketch(page, box=None)
     assert (kept[..., :40, :] == 1).all() and (kept[..., 28:] == 1).all() and kept.min() < 0
@@ -211,7 +216,8 @@ def test_far_from_the_middle_and_small():
 
 def test_pages_that_are_not_square_are_fitted_or_filled_up():
     wide = np.pad(drawn_page(), ((0, 0), (400, 0), (0, 0)), constant_values=255)
-    box = np.array([f((normalize_sketch(wide)[0, 0] < 0).nonzero()[:, axis]).item() for f, axis in ((min, 1), (max, 1), (min, 0), (max, 0))])
+    box = np.array([f((normalize_sketch(wide)[0, 0] < 0).nonzero()[:, axis]).item()
+                    for f, axis in ((min, 1), (max, 1), (min, 0), (max, 0))])
     assert np.abs(box[:2].mean() - 31.5) < 1.5 and np.abs(box[2:].mean() - 33) < 1.5
     kept = normalize_sketch(wide, pad=True, box=None)
     assert (kept[..., :28] == 1).all() and kept.min() < -0.3
@@ -222,7 +228,8 @@ def test_of_a_filled_shape_the_outline_is_drawn():
     page[60:240, 50:250] = 0
     with pytest.warns(UserWarning, match="outlines"):
         drawn = normalize_sketch(page)
-    edge = rasterize([{"width": 5, "points": np.array([[50, 60], [250, 60], [250, 240], [50, 240], [50, 60]]) * 256 / 300}])
+    corners = np.array([[50, 60], [250, 60], [250, 240], [50, 240], [50, 60]])
+    edge = rasterize([{"width": 5, "points": corners * 256 / 300}])
     assert chamfer(drawn, edge).item() < 0.6 and (drawn[..., 20:44, 20:44] == 1).all()
     assert (normalize_sketch(page, pen=None)[..., 20:44, 20:44] == -1).all()
 
@@ -252,7 +259,8 @@ def test_the_pen_can_be_chosen():
     thin_, thick = (normalize_sketch(drawn_page(), 128, pen=pen) for pen in (3, 12))
     assert (1 - thick).sum() > 2.5 * (1 - thin_).sum()
     ours = {"strokes": SQUARE}
-    assert (1 - normalize_sketch(ours, pen=24)).sum() == pytest.approx(2 * (1 - normalize_sketch(ours)).sum().item(), rel=0.1)
+    assert (1 - normalize_sketch(ours, pen=24)).sum() == pytest.approx(2 * (1 - normalize_sketch(ours)).sum().item(),
+                                                                       rel=0.1)
     assert torch.equal(normalize_sketch(ours), rasterize(SQUARE))        # ours stay as drawn
 
 
@@ -271,7 +279,8 @@ def test_photographs_are_told_from_drawings():
 
 def test_what_was_given_can_be_shown(drawn, tmp_path):
     Image.fromarray(drawn).save(tmp_path / "a.png")
-    given = [drawn, drawn[..., None], drawn.astype(np.uint16) * 257, drawn > 127, torch.from_numpy(drawn / 127.5 - 1).float(), Image.fromarray(drawn),
+    given = [drawn, drawn[..., None], drawn.astype(np.uint16) * 257, drawn > 127,
+             torch.from_numpy(drawn / 127.5 - 1).float(), Image.fromarray(drawn),
              tmp_path / "a.png", {"strokes": SQUARE}]
     for x in given:
         shown = sk.as_given(x)

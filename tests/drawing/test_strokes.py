@@ -78,13 +78,15 @@ def test_fit_scales_into_the_middle_of_the_box(box):
     assert max((x1 - x0 + PEN) / (right - left), (y1 - y0 + PEN) / (bottom - top)) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("box", [(0, 0, 1), (0.5, 0, 0.2, 1), (0, 0, 2, 1), (0, 0, 0.05, 1), "auto", (0, 0, float("nan"), 1)])
+@pytest.mark.parametrize("box", [(0, 0, 1), (0.5, 0, 0.2, 1), (0, 0, 2, 1), (0, 0, 0.05, 1), "auto",
+                                 (0, 0, float("nan"), 1)])
 def test_a_box_that_is_none_is_refused(box):
     with pytest.raises(SketchError, match="box is"):
         fit(SQUARE, box)
 
 
-@pytest.mark.parametrize("points, advice", [([[5, 5]], "single point"), ([[0, 0], [1e300, 1]], "bounds"), ([[1e15, 0], [1e15 + 9, 9]], "bounds")])
+@pytest.mark.parametrize("points, advice", [([[5, 5]], "single point"), ([[0, 0], [1e300, 1]], "bounds"),
+                                            ([[1e15, 0], [1e15 + 9, 9]], "bounds")])
 def test_drawings_that_have_no_size_are_refused(points, advice):
     with pytest.raises(SketchError, match=advice):
         fit([{"width": 3, "points": points}])
@@ -119,7 +121,8 @@ def test_documents_with_other_things_in_them(document, advice):
 def ndjson(tmp_path):
     path = tmp_path / "corner.ndjson"
     corner = [[0, 100, 100], [0, 0, 100]]
-    lines = [{"drawing": [corner, [[0, 50], [100, 100]]]}, {"strokes": [corner]}, {"drawing": [[*corner, [0, 9, 20]]], "recognized": True}]
+    lines = [{"drawing": [corner, [[0, 50], [100, 100]]]}, {"strokes": [corner]},
+             {"drawing": [[*corner, [0, 9, 20]]], "recognized": True}]
     path.write_text("\n".join(map(json.dumps, lines)) + "\n\n")
     return path
 
@@ -129,7 +132,8 @@ def test_quickdraw_drawings(ndjson):
     assert read_quickdraw(ndjson, 1)[0]["strokes"][0]["points"] == [[0, 0], [100, 0], [100, 100]]
     assert [len(d["strokes"]) for d in read_quickdraw(ndjson, [2, 0])] == [1, 2]
     loaded = load_sketches(ndjson, 64)
-    assert loaded.shape == (3, 1, 64, 64) and torch.equal(loaded[1], loaded[2]) and torch.equal(loaded[:1], load_sketches(ndjson, which=0))
+    assert loaded.shape == (3, 1, 64, 64) and torch.equal(loaded[1], loaded[2])
+    assert torch.equal(loaded[:1], load_sketches(ndjson, which=0))
     ink = (loaded[0, 0] < 0).nonzero()
     assert torch.allclose(ink.float().amin(0), torch.tensor(BOX[1::-1]) * 64, atol=1) and torch.equal(
         load_sketches(ndjson, which=[1, 0]), loaded[[1, 0]])
@@ -141,8 +145,10 @@ def test_quickdraw_drawings(ndjson):
 
 
 @pytest.mark.parametrize("line, advice", [
-    ("not json", "drawing 3"), ("[1, 2]", "drawing 3"), ('{"word": "cat"}', "drawing 3"), ('{"drawing": []}', "no stroke"),
-    ('{"drawing": [[[1, 2], [1]]]}', "drawing 3"), ('{"drawing": [[[1], ["x"]]]}', "drawing 3"), ('{"drawing": [[[], []]]}', "finite"),
+    ("not json", "drawing 3"), ("[1, 2]", "drawing 3"), ('{"word": "cat"}', "drawing 3"),
+                                          ('{"drawing": []}', "no stroke"),
+    ('{"drawing": [[[1, 2], [1]]]}', "drawing 3"), ('{"drawing": [[[1], ["x"]]]}', "drawing 3"),
+                                          ('{"drawing": [[[], []]]}', "finite"),
     ('{"drawing": [[[NaN], [1]]]}', "finite"), ("[" * 100_000, "drawing 3")])
 def test_a_bad_line_is_named(line, advice, ndjson):
     with ndjson.open("a") as file:

@@ -20,8 +20,10 @@ def test_unpacks_whole(tmp_path):
     path = write(tmp_path / "a.zip", {"deep/a.txt": b"one", "b.txt": b"two", "empty/": b"", "win\\dows.txt": b"three"})
     (tmp_path / ".out.unpacking").mkdir()                        # a killed process left this
     archives.unpack(path, tmp_path / "out", progress=False)
-    found = {str(file.relative_to(tmp_path / "out")): file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
-    assert found == {"deep/a.txt": b"one", "b.txt": b"two", "win/dows.txt": b"three"} and (tmp_path / "out/empty").is_dir()
+    found = {str(file.relative_to(tmp_path / "out")): file.read_bytes() for file in (tmp_path / "out").rglob("*")
+             if file.is_file()}
+    assert found == {"deep/a.txt": b"one", "b.txt": b"two",
+                     "win/dows.txt": b"three"} and (tmp_path / "out/empty").is_dir()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "out"]
 
 

@@ -18,11 +18,13 @@ HOLD = ("import sys, time\nfrom sketchgan.files.atomic import locked\n"
 
 @pytest.fixture
 def other(root):
-    """other(folder, name) starts a process that owns the folder (or the file of that lock); all are killed at the end."""
+    """other(folder, name) starts a process that owns the folder (or the file of that lock); all are killed at the
+    end."""
     started = []
 
     def other(folder, name=".lock"):
-        started.append(subprocess.Popen([sys.executable, "-c", HOLD, str(folder), name], stdout=subprocess.PIPE, cwd=root))
+        started.append(subprocess.Popen([sys.executable, "-c", HOLD, str(folder), name], stdout=subprocess.PIPE,
+                                        cwd=root))
         assert started[-1].stdout.readline() == b"held\n"
         return started[-1]
     yield other
@@ -44,7 +46,7 @@ def read_only(monkeypatch):
 def test_the_message_survives_a_disk_on_which_nothing_can_be_removed_either(tmp_path, read_only):
     (tmp_path / "old").write_bytes(b"old")
     for name, kept in (("new", "nothing was left behind"), ("old", "the previous file is untouched")):
-        with pytest.raises(OSError, match=f"could not write .*{name} .1 bytes.: Read-only.*{kept}.* choose another folder"):
+        with pytest.raises(OSError, match=f"could not write .*{name} .1 bytes.: Read-only.*{kept}.* choose another"):
             write_atomically(tmp_path / name, b"1")
     with pytest.raises(OSError, match="could not write .*: (Not a directory|File exists).*choose another folder"):
         write_atomically(tmp_path / "old" / "below", b"1")
@@ -73,7 +75,7 @@ def test_names_up_to_the_longest_and_the_leavings_of_the_killed(tmp_path):
 
 def test_a_second_owner_is_refused_and_told_who_the_first_is(tmp_path, other):
     process = other(tmp_path / "run")
-    with pytest.raises(FolderInUse, match=f"run is in use by the other, process {process.pid} on .* choose another folder"):
+    with pytest.raises(FolderInUse, match=f"run is in use by the other, process {process.pid} on .* another folder"):
         with locked(tmp_path / "run"):
             pass
     with locked(tmp_path / "run", name=".a.pt.lock"):            # a file in it is another matter
@@ -120,7 +122,8 @@ def test_disks_that_are_read_only_or_know_no_locks(tmp_path, monkeypatch, reques
     if atomic.fcntl:
         def unknown(*_):
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-        with monkeypatch.context() as patch, pytest.warns(UserWarning, match="a file system without locks .No locks avail"):
+        with monkeypatch.context() as patch, pytest.warns(UserWarning, match="a file system without locks .No locks "
+                                                                             "avail"):
             patch.setattr(atomic.fcntl, "flock", unknown)
             with locked(tmp_path / "network"):
                 pass

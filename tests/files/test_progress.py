@@ -2,7 +2,7 @@
 import io
 
 from sketchgan.files import progress
-from sketchgan.files.progress import Progress
+from sketchgan.files.progress import Allowance, Progress
 
 
 class Terminal(io.StringIO):
@@ -17,7 +17,8 @@ def test_a_log_gets_a_line_for_each_tenth():
             bar.set_postfix_str(f"iteration {i}")
             bar.update()
     lines = log.getvalue().splitlines()
-    assert len(lines) in (10, 11) and "\r" not in log.getvalue() and "100%" in lines[-1] and "iteration 999" in lines[-1]
+    assert len(lines) in (10, 11) and "\r" not in log.getvalue()
+    assert "100%" in lines[-1] and "iteration 999" in lines[-1]
 
 
 def test_a_log_gets_a_line_each_half_minute(monkeypatch):
@@ -39,3 +40,17 @@ def test_what_is_quick_leaves_nothing_and_a_terminal_has_its_bar():
             pass
     assert log.getvalue() == "" and "\r" in terminal.getvalue()
     assert not Progress._instances
+
+
+def test_an_allowance_keeps_its_share_and_its_distance(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    for share, seconds, took, wait in ((0.5, 0.0, 2.0, 2.0), (0.1, 0.25, 0.01, 0.25), (0.1, 0.25, 1.0, 9.0)):
+        allowance = Allowance(share, seconds)
+        assert allowance.due
+        with allowance.spend():
+            now[0] += took
+        now[0] += wait - 0.01
+        assert not allowance.due
+        now[0] += 0.02
+        assert allowance.due

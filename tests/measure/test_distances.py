@@ -13,7 +13,8 @@ def test_frechet_distance_of_diagonal_gaussians_is_the_closed_form():
     mean1, mean2 = torch.randn(5), torch.randn(5)
     var1, var2 = torch.rand(5) + 0.1, torch.rand(5) + 0.1
     expected = (mean1 - mean2).square().sum() + (var1.sqrt() - var2.sqrt()).square().sum()
-    assert distances.frechet_distance(mean1, var1.diag(), mean2, var2.diag()) == pytest.approx(expected.item(), rel=1e-5)
+    found = distances.frechet_distance(mean1, var1.diag(), mean2, var2.diag())
+    assert found == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_frechet_distance_agrees_with_scipys_matrix_root():
@@ -33,7 +34,8 @@ def test_frechet_distance_of_equal_covariances_is_that_of_the_means(dim):
 
 def test_frechet_distance_agrees_with_torchmetrics_on_the_same_features():
     """torchmetrics is another implementation; it is shown features as pictures, which its network lets through."""
-    image = pytest.importorskip("torchmetrics.image", reason="torchmetrics is not installed: pip install 'sketchgan[test]'")
+    image = pytest.importorskip("torchmetrics.image", reason="torchmetrics is not installed: pip install "
+                                                             "'sketchgan[test]'")
 
     class Through(torch.nn.Module):
         num_features = 12

@@ -1,4 +1,5 @@
-"""Evaluation: the same numbers as the functions give, intervals that tell the truth, a name and counts on everything."""
+"""Evaluation: the same numbers as the functions give, intervals that tell the truth, a name and counts on
+everything."""
 import pytest
 import torch
 

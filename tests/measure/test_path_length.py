@@ -23,7 +23,8 @@ class Straight(torch.nn.Module):
         return z.double()[:, None].expand(-1, self.num_ws, -1)
 
     def synthesis(self, ws, generator=None):
-        return ws[:, 0, :, None, None] + torch.randn(1, generator=generator)  # noise: the same for a pair, or it would show
+        # noise: the same for a pair, or it would show
+        return ws[:, 0, :, None, None] + torch.randn(1, generator=generator)
 
 
 @pytest.mark.parametrize("sampling", ["end", "full"])
@@ -56,5 +57,5 @@ def test_a_stylegan_has_a_length_an_interval_and_a_named_distance():
     assert str(result).startswith("perceptual path length") and "squared difference, 30 pairs" in str(result)
     again = perceptual_path_length(G, SQUARED, pairs=30, epsilon=1e-2, batch=10, progress=False)
     assert again == result, "the seed decides"
-    with pytest.raises(ValueError, match="'end' or 'full'"):
+    with pytest.raises(ValueError, match="sampling .* 'end', 'full'"):
         path_lengths(G, SQUARED[1], 10, sampling="middle")

@@ -10,7 +10,8 @@ def test_degradations_keep_the_range_and_depend_on_the_generator_alone():
     contours = torch.ones(8, 1, 64, 64)
     contours[..., 20:44, 30:32] = -1
     seeded = lambda seed: torch.Generator().manual_seed(seed)
-    for function, x in ((degradations.degrade_photo, images), (degradations.spoil, images), (degradations.redraw, contours)):
+    for function, x in ((degradations.degrade_photo, images), (degradations.spoil, images),
+                        (degradations.redraw, contours)):
         once, again, other = function(x, seeded(1)), function(x, seeded(1)), function(x, seeded(2))
         assert torch.equal(once, again) and not torch.equal(once, other)
         assert once.shape == x.shape and once.min() >= -1 and once.max() <= 1

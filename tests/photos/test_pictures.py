@@ -1,4 +1,5 @@
-"""One picture file as a square of RGB bytes: every kind that people bring, and every way in which a file can be broken."""
+"""One picture file as a square of RGB bytes: every kind that people bring, and every way in which a file can be
+broken."""
 import io
 
 import numpy as np
@@ -45,7 +46,8 @@ def test_crops():
     centre, _ = read_square(encoded(wide), 12)
     assert close(centre.reshape(-1, 3).mean(0), (0, 0, 250)), "the square in the middle"
     padded, _ = read_square(encoded(wide), 12, "pad")
-    assert close(colour(padded, 0.1, 0.5), RED) and close(colour(padded, 0.5, 0.5), (0, 0, 250)) and colour(padded, 0.5, 0.05) == WHITE
+    assert close(colour(padded, 0.1, 0.5), RED) and close(colour(padded, 0.5, 0.5),
+                                                          (0, 0, 250)) and colour(padded, 0.5, 0.05) == WHITE
 
 
 def test_resizing_is_antialiased():
@@ -58,9 +60,12 @@ def test_resizing_is_antialiased():
 def test_exif_turns_the_picture_upright(value):
     scene = halves(size=(30, 30))
     scene.paste((250, 250, 0), (0, 0, 30, 10))                   # yellow above, red left, green right
-    stored = {1: lambda im: im, 2: lambda im: im.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 3: lambda im: im.rotate(180),
-              4: lambda im: im.transpose(Image.Transpose.FLIP_TOP_BOTTOM), 5: lambda im: im.transpose(Image.Transpose.TRANSPOSE),
-              6: lambda im: im.rotate(90), 7: lambda im: im.transpose(Image.Transpose.TRANSVERSE), 8: lambda im: im.rotate(-90)}[value](scene)
+    stored = {1: lambda im: im, 2: lambda im: im.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+              3: lambda im: im.rotate(180),
+              4: lambda im: im.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+              5: lambda im: im.transpose(Image.Transpose.TRANSPOSE),
+              6: lambda im: im.rotate(90), 7: lambda im: im.transpose(Image.Transpose.TRANSVERSE),
+              8: lambda im: im.rotate(-90)}[value](scene)
     exif = Image.Exif()
     exif[0x0112] = value
     square, _ = read_square(encoded(stored, "JPEG", exif=exif, quality=95, subsampling=0), 30)
@@ -85,7 +90,8 @@ def test_modes():
 def test_what_is_transparent_shows_white():
     clear = (*RED, 0)
     assert colour(read_square(encoded(halves("RGBA", clear, (*RED, 255))), 16)[0], 0.1, 0.5) == WHITE
-    assert close(colour(read_square(encoded(halves("RGBA", (0, 0, 0, 128), clear)), 16)[0], 0.1, 0.5), (127, 127, 127), 2)
+    assert close(colour(read_square(encoded(halves("RGBA", (0, 0, 0, 128), clear)), 16)[0], 0.1, 0.5), (127, 127, 127),
+                 2)
     assert colour(read_square(encoded(halves("LA", (0, 0), (0, 255))), 16)[0], 0.1, 0.5) == WHITE
     palette = halves().quantize(4)
     hidden = palette.getpixel((0, 0))
@@ -107,7 +113,8 @@ def test_large_jpegs_are_decoded_small(monkeypatch):
     asked = []
     from PIL import JpegImagePlugin
     real = JpegImagePlugin.JpegImageFile.draft
-    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft", lambda self, mode, size: asked.append(real(self, mode, size)) or asked[-1])
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft",
+                        lambda self, mode, size: asked.append(real(self, mode, size)) or asked[-1])
     drafted, size = read_square(encoded(image, "JPEG", quality=95), 32)
     assert size == (1600, 1200) and asked[0] is not None
     whole, _ = read_square(encoded(image, "PNG"), 32)

@@ -53,7 +53,8 @@ def test_pictures_and_reasons(photos, tmp_path):
         assert (images[row] == square.transpose(2, 0, 1)).all()
     reasons = dict(done.left_out)
     assert {name: reason.split(":")[0] for name, reason in reasons.items()} == {
-        "empty.jpg": "empty file", "notes.txt": "not a picture, or of a kind that is not read", "short.png": "damaged", "tiny.png": "too small"}
+        "empty.jpg": "empty file", "notes.txt": "not a picture, or of a kind that is not read", "short.png": "damaged",
+                                                                                "tiny.png": "too small"}
     with open(tmp_path / "out/left_out.csv", newline="") as file:
         assert {row["file"]: row["reason"] for row in csv.DictReader(file)} == reasons
     assert "9 pictures" in str(done) and "4 left out" in str(done) and "1 damaged" in str(done)
@@ -65,7 +66,8 @@ def test_a_zip_gives_the_same_and_hostile_members_are_left_out(photos, tmp_path)
         for file in photos.rglob("*.*"):
             archive.write(file, file.relative_to(photos).as_posix())
         archive.write(photos / "0.png", "../../escaped.png")
-    done, plain = prepare(tmp_path / "photos.zip", tmp_path / "out", 16, progress=False), prepare(photos, tmp_path / "plain", 16, progress=False)
+    done, plain = prepare(tmp_path / "photos.zip", tmp_path / "out", 16,
+                          progress=False), prepare(photos, tmp_path / "plain", 16, progress=False)
     assert done.kept == plain.kept == 10
     assert dict(done.left_out)["../../escaped.png"] == "not read from the zip: its path leaves the folder"
     a, b = (preparation.read_index(tmp_path / name) for name in ("out", "plain"))
@@ -103,33 +105,60 @@ from sketchgan.photos import preparation
 preparation.JOB = 5
 read = preparation.read_square
 def slowly(*args):
-    time.sleep(0.02)
+    time.sleep(0.01)
     return read(*args)
 preparation.read_square = slowly
-preparation.prepare(sys.argv[1], sys.argv[2], 16, workers=1, progress=False)
+preparation.prepare(sys.argv[1], sys.argv[2], 16, workers=int(sys.argv[3]), progress=False)
 """
 
 
-def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(many, tmp_path, monkeypatch):
+def started(source, out, workers=1):
+    return subprocess.Popen([sys.executable, "-c", SLOW, str(source), str(out), str(workers)], cwd=ROOT)
+
+
+def done_jobs(out):
+    return {int(path.stem) for path in (out / "unfinished").glob("0*.json")}
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(many, tmp_path, monkeypatch):
     prepare(many, tmp_path / "straight", 16, progress=False)
-    out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", SLOW, str(many), str(out)], cwd=ROOT)
-    until = time.monotonic() + 400         # a busy machine may take minutes to import torch
-    while not (out / "journal.jsonl").exists() or (out / "journal.jsonl").read_text().count("\n") < 3:
-        assert process.poll() is None and time.monotonic() < until
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL and not (out / "index.json").exists()
-    with open(out / "journal.jsonl", "a") as journal:            # and the power went while a line was written
-        journal.write('[999, [["x", ')
-    done = {json.loads(line)[0] for line in (out / "journal.jsonl").read_text().split("\n")[1:-1]}
-    assert {0, 5} <= done and len(done) < 8
+    out, random, until = tmp_path / "out", np.random.default_rng(), time.monotonic() + 400     # a busy machine is slow
+    for jobs in (0, 1, 3, 6):
+        process = started(many, out)
+        while len(done_jobs(out)) < jobs or not out.exists():
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.002)
+        time.sleep(random.uniform(0, 0.04))
+        process.kill()
+        process.wait()
+        assert not (out / "index.json").exists()
+    done = done_jobs(out)
+    (out / "unfinished" / f"{min(done):09d}.json").write_text('[["00.png", "12')     # and the power went meanwhile
+    done -= {min(done)}
     monkeypatch.setattr(preparation, "JOB", 5)
     work, again = preparation._work, []
     monkeypatch.setattr(preparation, "_work", lambda job: again.append(job[2]) or work(job))
     prepare(many, out, 16, progress=False)
     assert content(out) == content(tmp_path / "straight")
     assert set(again) | done == set(range(0, 40, 5)) and not set(again) & done, "only what was missing is done"
+    assert sorted(path.name for path in out.iterdir()) == ["images.npy", "index.json", "left_out.csv"]
+
+
+def test_two_processes_make_one_set_and_the_second_takes_what_is_there(many, tmp_path):
+    prepare(many, tmp_path / "straight", 16, progress=False)
+    both = [started(many, tmp_path / "out"), started(many, tmp_path / "out", 2)]
+    assert [process.wait(400) for process in both] == [0, 0]
+    assert content(tmp_path / "out") == content(tmp_path / "straight")
+
+
+def test_a_program_without_a_main_guard_may_use_workers(many, tmp_path):
+    """A new process used to run the user's script again from its top, and to die of it."""
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nfrom sketchgan.photos import prepare\nprint('once')\n"
+                      "prepare(sys.argv[1], sys.argv[2], 16, workers=2, progress=False)\n")
+    done = subprocess.run([sys.executable, script, many, tmp_path / "out"], capture_output=True, text=True, cwd=ROOT,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stdout) == (0, "once\n"), done.stderr
 
 
 def test_a_finished_set_is_not_done_again_and_another_is_not_overwritten(photos, tmp_path, monkeypatch):
@@ -172,7 +201,7 @@ def test_mistakes_are_explained(photos, tmp_path, monkeypatch):
         prepare(tmp_path / "none", tmp_path / "out", progress=False)
     with pytest.raises(ValueError, match="lies inside"):
         prepare(photos, photos / "out")
-    with pytest.raises(ValueError, match="crop 'middle'; wanted .* centre, pad"):
+    with pytest.raises(ValueError, match="crop of prepare is 'middle'; wanted .*'centre', 'pad'"):
         prepare(photos, tmp_path / "out", crop="middle")
     free = preparation.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(preparation.shutil, "disk_usage", lambda path: free._replace(free=100))
@@ -193,5 +222,5 @@ def test_a_killed_worker_is_explained():
 def test_command_line(photos, tmp_path, capsys):
     preparation.main([str(photos), str(tmp_path / "out"), "--resolution", "16", "--limit", "5"])
     assert "pictures in" in capsys.readouterr().out and preparation.read_index(tmp_path / "out")["plan"]["count"] == 5
-    with pytest.raises(SystemExit, match="sketchgan.preparation: .*nowhere is not there"):
+    with pytest.raises(SystemExit, match="sketchgan prepare: .*nowhere is not there"):
         preparation.main([str(tmp_path / "nowhere"), str(tmp_path / "out2")])

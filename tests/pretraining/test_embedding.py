@@ -10,7 +10,8 @@ from sketchgan.pretraining.embedding import SketchEmbeddingConfig, contrast, tra
 from sketchgan.weights.checkpoints import read_metadata
 from sketchgan.weights.own import load_sketch_embedding
 
-TINY = SketchEmbeddingConfig(categories=("cat",), resolution=32, scenes=48, held_out=16, kimg=1.6, batch=16, widths=(12, 16, 24),
+TINY = SketchEmbeddingConfig(categories=("cat",), resolution=32, scenes=48, held_out=16, kimg=1.6, batch=16,
+                             widths=(12, 16, 24),
                              dim=16, lr=4e-3)
 
 

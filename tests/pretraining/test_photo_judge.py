@@ -63,5 +63,6 @@ def test_learns_poses_it_is_measured_on_others_and_the_file_says_so(photos, tmp_
 
 def test_command(photos, tmp_path, capsys):
     out = tmp_path / "judge.safetensors"
-    command.main(["photo-judge", str(photos), "--out", str(out), "--kimg", "0.064", "--widths", "8,8,8,8", "--dim", "8", "--threads", "1"])
+    command.main(["photo-judge", str(photos), "--out", str(out), "--kimg", "0.064", "--widths", "8,8,8,8", "--dim", "8",
+                  "--threads", "1"])
     assert "held-out accuracy" in capsys.readouterr().out and json.dumps(read_metadata(out)["quality"])

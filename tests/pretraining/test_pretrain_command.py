@@ -1,4 +1,5 @@
-"""Base GANs: growth keeps the picture, resume is exact, two processes agree, the command line trains and teaches its errors."""
+"""Base GANs: growth keeps the picture, resume is exact, two processes agree, the command line trains and teaches its
+errors."""
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,15 @@ import torch
 from sketchgan.nets.features import Features
 from sketchgan.nets.stylegan2 import Discriminator, Generator
 from sketchgan.photos.datasets import split_of
-from sketchgan.pretraining import command, mapping
-from sketchgan.pretraining.gan import GanConfig, GanTrainer, grow
+from sketchgan.pretraining import command, fitting, mapping
+from sketchgan.pretraining.gan import GanTrainer, grow
+from sketchgan.pretraining.recipe import GanConfig
 from sketchgan.weights import checkpoints
 from sketchgan.world.scenes import Menagerie, code_size
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 6}
-TINY = dict(resolution=32, z_dim=48, w_dim=16, num_mapping=2, channels=CHANNELS, d_channels=CHANNELS, batch=4, growth={16: 0.012}, kimg=0.04, d_reg_every=2)
+TINY = dict(resolution=32, z_dim=48, w_dim=16, num_mapping=2, channels=CHANNELS, d_channels=CHANNELS, batch=4,
+            growth={16: 0.012}, kimg=0.04, d_reg_every=2)
 
 
 class Noise:
@@ -41,7 +44,8 @@ def features() -> Features:
 
 
 def weights(trainer: GanTrainer) -> torch.Tensor:
-    return torch.cat([p.detach().reshape(-1) for net in (trainer.G, trainer.D, trainer.G_ema) for p in net.parameters()])
+    return torch.cat([p.detach().reshape(-1) for net in (trainer.G, trainer.D, trainer.G_ema)
+                      for p in net.parameters()])
 
 
 def test_growing_keeps_the_picture_and_the_shared_layers():
@@ -58,9 +62,44 @@ def test_growing_keeps_the_picture_and_the_shared_layers():
     assert torch.equal(d_small.final_linear[1].weight, d_large.final_linear[1].weight)
 
 
-@pytest.mark.parametrize("extra", [{}, dict(paired_kimg=0.016, heads_weight=0.5)], ids=["plain", "pairs and heads"])
+class Any:
+    """Pictures of any size, as a data set of eight."""
+
+    def __init__(self, resolution):
+        self.images = torch.randn(8, 3, resolution, resolution, generator=torch.Generator().manual_seed(0)).tanh()
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return self.images[index]
+
+
+@pytest.mark.parametrize("resolution, sizes", [(32, [32] * 5), (64, [32, 32, 64, 64, 64]), (128, [32, 32, 64, 64, 128]),
+                                               (256, [32, 32, 64, 64, 128, 128, 256])])
+def test_growth_ends_at_the_resolution_and_publishes_there(resolution, sizes, tmp_path):
+    """One recipe for every resolution: a stage that it does not name lasts as long as the one before."""
+    few = {4: 2, 8: 2, 16: 2, 32: 2, 64: 2, 128: 2, 256: 2}
+    config = GanConfig(resolution=resolution, z_dim=8, w_dim=8, num_mapping=1, channels=few, d_channels=few, batch=2,
+                       growth={32: 0.004}, kimg=0.01)
+    trainer, seen = GanTrainer(config, Any(resolution)), []
+    while not trainer.done:
+        trainer.step()
+        seen.append(trainer.resolution)
+        command.publish(trainer, tmp_path, 0.0, {})
+        assert (tmp_path / "gan.safetensors").exists() == (trainer.resolution == resolution)
+    assert seen == sizes
+    assert checkpoints.load_generator(tmp_path / "gan.safetensors").resolution == resolution
+
+
+STAGES = {"plain": {}, "pairs and heads": dict(paired_kimg=0.016, heads_weight=0.5),
+          "known w, mixed heads": dict(paired_kimg=0.016, heads_weight=0.5, known_w=True, heads_mix=4)}
+
+
+@pytest.mark.parametrize("extra", STAGES.values(), ids=STAGES)
 def test_resume_is_exact_at_every_stage(extra, tmp_path, monkeypatch):
-    monkeypatch.setattr("sketchgan.pretraining.gan.teach_mapping", lambda G, category, dims, seed: mapping.teach_mapping(G, category, dims, steps=3, batch=8, seed=seed))
+    monkeypatch.setattr("sketchgan.pretraining.gan.teach_mapping",
+                        lambda G, category, dims, *_, seed: mapping.teach_mapping(G, category, dims, 3, 8, seed=seed))
     config = GanConfig(**TINY, **extra)
     make = lambda: GanTrainer(config, Noise(), features())
     straight, losses = make(), []
@@ -74,6 +113,39 @@ def test_resume_is_exact_at_every_stage(extra, tmp_path, monkeypatch):
         broken.load(checkpoints.load_training(tmp_path / "c.pt"))
     assert losses == again
     assert torch.equal(weights(straight), weights(broken)) and straight.resolution == 32
+
+
+def test_known_w_teaches_the_painter_by_the_answer_and_the_mapping_when_the_game_begins(monkeypatch):
+    monkeypatch.setattr("sketchgan.pretraining.gan.teach_mapping",
+                        lambda G, category, dims, *_, seed: mapping.teach_mapping(G, category, dims, 40, 32, seed=seed))
+    trainer = GanTrainer(GanConfig(**TINY, paired_kimg=0.016, known_w=True), Noise(), features())
+    z = mapping.z_of_code(Noise().code, 48, torch.Generator().manual_seed(0))
+    answer, _ = mapping.known_w("cat", None, 16)
+    before = trainer.G.style[1].weight.clone()
+    while trainer.seen < 16:
+        assert torch.allclose(trainer.latents(z, trainer.G)[:, 3], answer(Noise().code))
+        trainer.step()
+        assert torch.equal(trainer.G.style[1].weight, before) and not trainer.taught and not trainer.usable
+    trainer.step()
+    assert trainer.taught and not torch.equal(trainer.G.style[1].weight, before)
+    assert torch.equal(trainer.latents(z, trainer.G), trainer.G.mapping(z))
+    plain = GanTrainer(GanConfig(**TINY, known_w=True), Any(32))        # no pairs, no codes: nothing is known
+    assert torch.equal(plain.latents(z, plain.G), plain.G.mapping(z))
+
+
+def test_a_checkpoint_with_nan_is_not_written(tmp_path):
+    trainer = GanTrainer(GanConfig(**{**TINY, "kimg": 0.004}), Noise())
+    command.train_gan(trainer, tmp_path, {})
+    sound = (tmp_path / "checkpoint.pt").read_bytes()
+    assert trainer.load(checkpoints.load_training(tmp_path / "checkpoint.pt")) is None
+    with torch.no_grad():
+        trainer.D.final_linear[1].bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="D.*NaN.*checkpoint before it is sound"):
+        command.train_gan(trainer, tmp_path / "other", {})      # done already: it only saves
+    assert not (tmp_path / "other" / "checkpoint.pt").exists()
+    with pytest.raises(FloatingPointError):
+        fitting.save_finite(tmp_path / "checkpoint.pt", trainer.state())
+    assert (tmp_path / "checkpoint.pt").read_bytes() == sound
 
 
 def test_the_game_learns():
@@ -135,9 +207,11 @@ class Photos:
 def test_photographs_get_codes_that_tell_them_apart():
     photos = mapping.CodedPhotos(Photos(), dims=30, mirror=True)
     assert len(photos) == 80 and photos.code.shape == (80, 30)
-    assert torch.allclose(photos.code.T @ photos.code / 80, torch.eye(30), atol=1e-3)               # uncorrelated, variance 1
+    # uncorrelated, variance 1
+    assert torch.allclose(photos.code.T @ photos.code / 80, torch.eye(30), atol=1e-3)
     index = torch.tensor([3, 43])
-    assert torch.equal(photos[index][1], photos[index][0].flip(2)) and len(mapping.CodedPhotos(Photos(), 12, mirror=False)) == 40
+    assert torch.equal(photos[index][1], photos[index][0].flip(2))
+    assert len(mapping.CodedPhotos(Photos(), 12, mirror=False)) == 40
     apart = torch.cdist(photos.code, photos.code) + 1e9 * torch.eye(80)
     assert apart.min() > 0.5, "two different pictures share a code"
     with pytest.raises(ValueError, match="principal components"):
@@ -187,24 +261,28 @@ def photos(tmp_path):
     return folder
 
 
-FLAGS = "--resolution 16 --z-dim 8 --w-dim 8 --num-mapping 2 --channels 4:4,8:4,16:4 --d-channels 4:4,8:4,16:4 --batch 4 --kimg 0.03 --threads 1 --device cpu".split()
+FLAGS = ("--resolution 16 --z-dim 8 --w-dim 8 --num-mapping 2 --channels 4:4,8:4,16:4 --d-channels 4:4,8:4,16:4 "
+         "--batch 4 --kimg 0.03 --threads 1 --device cpu").split()
 
 
 def test_command_line_trains_a_folder_and_goes_on(photos, tmp_path):
     out = tmp_path / "run"
-    command.main(["gan", str(photos), "--out", str(out), "--growth", "8:0.01", "--augment", "color,translation", *FLAGS])
+    command.main(["gan", str(photos), "--out", str(out), "--growth", "8:0.01", "--augment", "color,translation",
+                  *FLAGS])
     G, D = checkpoints.load_generator(out / "gan.safetensors"), checkpoints.load_discriminator(out / "gan.safetensors")
     assert G.resolution == D.resolution == 16 and list((out / "samples").glob("*.png"))
     assert checkpoints.read_metadata(out / "gan.safetensors")["images_seen"] == 32
     longer = [v if v != "0.03" else "0.05" for v in FLAGS]
-    command.main(["gan", str(photos), "--out", str(out), "--growth", "8:0.01", "--augment", "color,translation", *longer])
+    command.main(["gan", str(photos), "--out", str(out), "--growth", "8:0.01", "--augment", "color,translation",
+                  *longer])
     assert checkpoints.load_training(out / "checkpoint.pt")["seen"] == 52
     half = tmp_path / "half"
     command.main(["gan", str(photos), "--out", str(half), "--part", "train", *FLAGS])
     made = checkpoints.read_metadata(half / "gan.safetensors")
-    assert (made["data"], made["part"], made["images"]) == ("photos", "train", sum(split_of(f) == "train" for f in photos.iterdir()))
+    trained = sum(split_of(f) == "train" for f in photos.iterdir())
+    assert (made["data"], made["part"], made["images"]) == ("photos", "train", trained)
     with pytest.raises(SystemExit, match="another configuration"):
-        command.main(["gan", str(photos), "--out", str(out), *longer])
+        command.main(["gan", str(photos), "--out", str(out), *longer, "--mixing", "0.5"])
     with pytest.raises(SystemExit, match="no folder"):
         command.main(["gan", str(tmp_path / "nothing"), "--out", str(out), *FLAGS])
 
@@ -219,7 +297,8 @@ train = command.train_gan
 def watched(trainer, *args, **kwargs):
     train(trainer, *args, **kwargs)
     flat = torch.cat([p.detach().reshape(-1) for net in (trainer.G, trainer.D) for p in net.parameters()])
-    open(r"{tmp_path}" + f"/rank{{trainer.rank}}", "w").write(f"{{flat.double().sum().item():.12f}} {{trainer.world}} {{float(torch.rand((), generator=trainer.rng))}}")
+    said = flat.double().sum().item(), trainer.world, float(torch.rand((), generator=trainer.rng))
+    open(r"{tmp_path}" + f"/rank{{trainer.rank}}", "w").write("%.12f %d %f" % said)
 command.train_gan = watched
 command.main(["gan", r"{photos}", "--out", r"{tmp_path / 'out'}", *{FLAGS!r}])
 """)

@@ -23,7 +23,8 @@ def fake_scenes(category, count, resolution=64, seed=0, views=(), **_):
     world = Menagerie(category, resolution, seed)
     params = world.params(range(count))
     ys, xs = torch.meshgrid(torch.linspace(-1, 1, resolution), torch.linspace(-1, 1, resolution), indexing="ij")
-    distance = torch.stack([((xs - 0.4 * yaw.cos()) ** 2 + (ys - 0.4 * yaw.sin()) ** 2).sqrt() for yaw in params["yaw"]])
+    distance = torch.stack([((xs - 0.4 * yaw.cos()) ** 2 + (ys - 0.4 * yaw.sin()) ** 2).sqrt()
+                            for yaw in params["yaw"]])
     disc, ring = distance < 0.4, (distance - 0.4).abs() < 0.05
     gray = torch.where(disc, 220, 60).to(torch.uint8)[:, None]
     made = dict(image=gray.expand(-1, 3, -1, -1), albedo=gray.expand(-1, 3, -1, -1), depth=gray,
@@ -43,7 +44,8 @@ def train_tiny(kind, out, minutes=None, **changes):
     return run(config, out, minutes)
 
 
-@pytest.mark.parametrize("kind, load", [("sketcher", load_photosketch), ("judge", load_judge), ("features", load_features)])
+@pytest.mark.parametrize("kind, load", [("sketcher", load_photosketch), ("judge", load_judge),
+                                        ("features", load_features)])
 def test_what_is_trained_is_written_with_its_quality_and_how_it_was_made(kind, load, tmp_path):
     out = tmp_path / f"{kind}.safetensors"
     quality = train_tiny(kind, out)
@@ -190,7 +192,8 @@ def test_a_mirrored_picture_shows_the_mirrored_parameters(category):
     mirrored = world.render_codes(codes, ("contour",))
     for name, values in turned.items():
         other = mirrored.params[name.split(".")[1]]
-        assert torch.allclose(values.cos(), other.cos(), atol=1e-4) and torch.allclose(values.sin(), other.sin(), atol=1e-4)
+        assert torch.allclose(values.cos(), other.cos(), atol=1e-4)
+        assert torch.allclose(values.sin(), other.sin(), atol=1e-4)
     same = (teachers.mirror_images(scenes.contour, torch.ones(6, dtype=torch.bool)) - mirrored.contour).abs().mean()
     assert same < 0.4 * (scenes.contour - mirrored.contour).abs().mean()
 

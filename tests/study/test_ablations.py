@@ -16,7 +16,7 @@ from sketchgan.nets.embedding import SketchEmbedding
 from sketchgan.nets.judge import Judge
 from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator
-from sketchgan.study import ablations
+from sketchgan.study import ablations, table
 from sketchgan.study.ablations import NAMED, ROWS, Budget, Job, Runner, add_rows, jobs
 from sketchgan.study.tasks import TASKS, Task, menagerie_task, photo_task
 from sketchgan.weights import checkpoints
@@ -50,7 +50,8 @@ def task(weights):
     """A target of noise, and sketches of one line each."""
     page = torch.ones(60, 1, 32, 32)
     page[torch.arange(60), :, :, 2 + torch.arange(60) % 28] = -1
-    file = checkpoints.load_generator(weights / "gan.safetensors"), checkpoints.load_discriminator(weights / "gan.safetensors")
+    path = weights / "gan.safetensors"
+    file = checkpoints.load_generator(path), checkpoints.load_discriminator(path)
     judge = load_own(Judge, weights / "judge.safetensors", "")
     return Task("pose up", *file, checkpoints.load_photosketch(weights / "photosketch.safetensors"), judge,
                 sketches=lambda seed, n: page[seed:seed + n], images=lambda: torch.rand(8, 3, 32, 32) * 2 - 1,
@@ -68,7 +69,8 @@ def test_every_row_of_the_table_is_made_once(runner):
     rows = tables.read(runner.csv)
     trained = [row.name for row in ROWS if row.how == "training"]
     assert len(rows) == len(ROWS) + len(trained), "what is trained is measured twice, the others once"
-    assert {row["row"] for row in rows} == set(NAMED) and {(r["at"], r["iterations"]) for r in rows} == {(0, 2), (1, 2), (2, 2)}
+    assert {row["row"] for row in rows} == set(NAMED)
+    assert {(r["at"], r["iterations"]) for r in rows} == {(0, 2), (1, 2), (2, 2)}
     for row in rows:
         assert row["share"] == 1 and row["extractor"].startswith("judge ") and (row["real"], row["fake"]) == (14, 14)
         assert row["frechet_low"] <= row["frechet"] <= row["frechet_high"] and row["chamfer"] > 0
@@ -114,6 +116,25 @@ def test_lines_of_other_machines_are_added_and_old_ones_of_the_same_key_replaced
     assert [(row["seed"], row["frechet"]) for row in tables.read(csv)] == [(1, 6.0), (2, 5.0), (1, 5.0)]
 
 
+@pytest.mark.parametrize("base", ["12e45678", "00123456", "12345678", "1e5"])
+def test_a_base_whose_hash_looks_like_a_number_is_not_run_again(runner, monkeypatch, base):
+    job = Job("pose up", "original", 0)
+    monkeypatch.setattr(runner, "base", lambda job: base)
+    assert runner.run(job) and runner.done(job, 0) and len(tables.read(runner.csv)) == 1
+    assert runner.run(job) and [row["base"] for row in tables.read(runner.csv, table.TEXT)] == [base]
+
+
+def test_files_of_a_job_are_named_by_all_that_its_rows_are_known_by(runner, monkeypatch):
+    """A checkpoint of another base, precision or number of samples is another run's."""
+    job, names = Job("pose up", "full method", 0), set()
+    for change in ({}, {"iterations": 3}, {"batch": 3}, {"bf16": 0}, {"samples": 15}):
+        runner.budget = dataclasses.replace(TINY, **change)
+        names.add(runner.file(job))
+    monkeypatch.setattr(runner, "base", lambda job: "0123")
+    names |= {runner.file(job), runner.file(dataclasses.replace(job, seed=1))}
+    assert len(names) == 7
+
+
 def test_a_table_of_an_older_version_is_added_to(tmp_path):
     csv = tmp_path / "rows.csv"
     tables.write(csv, [{"task": "cat", "row": "original", "frechet": 5.0}])
@@ -135,8 +156,10 @@ def test_rows_differ_from_the_full_method_in_what_their_names_say():
     assert NAMED["full method"].changes == {} and NAMED["full method"].sketches == 30
     assert NAMED["W-shift"].changes == {"optim_param": "w_shift"}
     assert NAMED["1 sketch"].sketches == 1 and not NAMED["1 sketch"].changes
-    assert [row.name for row in ROWS if row.changes.get("warm_start")] == ["warm start, then full method"], "all others begin cold"
-    assert [row.name for row in ROWS if not row.data] == ["images from the base's samples"] and NAMED["chamfer matching, nearer half"].pool == 5000
+    assert [row.name for row in ROWS
+            if row.changes.get("warm_start")] == ["warm start, then full method"], "all others begin cold"
+    assert [row.name for row in ROWS if not row.data] == ["images from the base's samples"]
+    assert NAMED["chamfer matching, nearer half"].pool == 5000
 
 
 def photographs(folder):
@@ -164,9 +187,12 @@ def test_photographs_keep_sketches_and_target_apart(weights, tmp_path):
 
 def test_the_command_runs_what_it_can_says_what_it_cannot_and_writes_the_table(weights, tmp_path, capsys):
     photos = photographs(tmp_path / "hands")
-    options = ["--photos", photos, "--pose", "up", "--base", weights / "gan.safetensors", "--judge", weights / "judge.safetensors",
-               "--weights", weights, "--csv", tmp_path / "hands.csv", "--work", tmp_path / "work", "--threads", torch.get_num_threads(),
-               "--iterations", 2, "--batch", 2, "--samples", 14, "--pool", 14, "--resamples", 2, "--checks", 1, "--seeds", 1, "--only", "pose up"]
+    options = ["--photos", photos, "--pose", "up", "--base", weights / "gan.safetensors", "--judge",
+               weights / "judge.safetensors",
+               "--weights", weights, "--csv", tmp_path / "hands.csv", "--work", tmp_path / "work", "--threads",
+               torch.get_num_threads(),
+               "--iterations", 2, "--batch", 2, "--samples", 14, "--pool", 14, "--resamples", 2, "--checks", 1,
+               "--seeds", 1, "--only", "pose up"]
     run = lambda *more: ablations.main([str(v) for v in (*options, *more)])
     run("original")  # its distance to 30 sketches is wanted, and fewer photographs are held out
     assert tables.read(tmp_path / "hands.csv") == []
@@ -183,6 +209,6 @@ def test_the_command_runs_what_it_can_says_what_it_cannot_and_writes_the_table(w
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="church64"):
         menagerie_task("gabled_church", tmp_path)
-    with pytest.raises(ValueError, match="no task; choose among horse_on_a_side"):
+    with pytest.raises(ValueError, match="name of menagerie_task is 'flying_pig'; wanted one of 'horse_on_a_side'"):
         menagerie_task("flying_pig", tmp_path)
     assert math.isinf(Runner(None, tmp_path / "x.csv", tmp_path, tmp_path).deadline)

@@ -33,7 +33,8 @@ def test_before_and_now_have_the_same_z_and_noise():
     for mode in ("const", "random", "none"):
         assert torch.equal(seeded_samples(G, 5, 3, noise_mode=mode), seeded_samples(generator(), 5, 3, noise_mode=mode))
     assert not torch.equal(seeded_samples(G, 5, 3, noise_mode="random"), seeded_samples(G, 6, 3, noise_mode="random"))
-    assert torch.equal(seeded_samples(G, 5, 3), G(torch.randn(3, 8, generator=torch.Generator().manual_seed(5)), noise_mode="const"))
+    z = torch.randn(3, 8, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(seeded_samples(G, 5, 3), G(z, noise_mode="const"))
 
 
 @pytest.mark.parametrize("mode", ["const", "random", "none"])
@@ -55,7 +56,8 @@ def test_every_knob_changes_what_is_shown():
     rows = lambda: (view.rows["before"].value, view.rows["now"].value, view.mixture.value)
     shown = [rows()]
     assert Image.open(io.BytesIO(shown[0][0])).size[0] > 4 * 16
-    for change in (view.other_button.click, lambda: setattr(view.truncation, "value", 0.5), lambda: setattr(view.noise, "value", "none")):
+    for change in (view.other_button.click, lambda: setattr(view.truncation, "value", 0.5),
+                   lambda: setattr(view.noise, "value", "none")):
         change()
         shown.append(rows())
     assert view.seed.value == 1
@@ -86,7 +88,8 @@ def test_pictures_are_saved_whole(tmp_path):
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["seed_0_1.png", "seed_0_2.png", "seed_0_3.png", "seed_0_4.png", "sheet_0.png"]
     pixels = torch.from_numpy(plotting.to_uint8(view.samples()["now"])[2])
-    assert torch.equal(torch.frombuffer(bytearray(Image.open(tmp_path / "out/seed_0_3.png").tobytes()), dtype=torch.uint8), pixels.flatten())
+    written = bytearray(Image.open(tmp_path / "out/seed_0_3.png").tobytes())
+    assert torch.equal(torch.frombuffer(written, dtype=torch.uint8), pixels.flatten())
     assert Image.open(tmp_path / "out/sheet_0.png").size == view.sheet().size
     (tmp_path / "file").write_text("")
     view.folder.value = str(tmp_path / "file")
@@ -101,5 +104,6 @@ def test_generators_that_do_not_belong_together_are_refused():
 
 def test_everything_to_press_says_what_it_does():
     view = explorer()
-    knobs = [child for row in view.children for child in getattr(row, "children", ()) if not isinstance(child, parts.w.Image)]
+    knobs = [child for row in view.children for child in getattr(row, "children", ())
+             if not isinstance(child, parts.w.Image)]
     assert len(knobs) == 11 and all(len(knob.tooltip) > 10 and knob.description for knob in knobs)

@@ -13,9 +13,10 @@ from PIL import Image
 
 pytest.importorskip("ipycanvas")
 
-from sketchgan.customizing import sessions
+from sketchgan.customizing import WarmStart
+from sketchgan.customizing import session as sessions
 from sketchgan.customizing.run import CustomizeConfig
-from sketchgan.drawing.sketches import load_sketches
+from sketchgan.drawing import chamfer, load_sketches, sketch_of
 from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator
 from sketchgan.widgets import live as live_module
@@ -177,11 +178,12 @@ def test_cell_mode_trains_in_the_cell_and_stops_at_an_interrupt(monkeypatch):
     assert live.iteration == 3 and live.result is not None
     live, before = LiveTraining(*networks(), sketches(), config=quick(100_000)), signal.getsignal(signal.SIGINT)
     show = live._show_step
-    monkeypatch.setattr(live, "_show_step", lambda step: (show(step), live.iteration >= 3 and signal.raise_signal(signal.SIGINT)))
+    interrupt = lambda step: (show(step), live.iteration >= 3 and signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(live, "_show_step", interrupt)
     live.start()                                                         # the interrupt button is its Stop
     assert 3 <= live.iteration < 100 and "stopped" in live.status.value and live.result is not None
     assert signal.getsignal(signal.SIGINT) is before
-    with pytest.raises(ValueError, match="'thread' or 'cell'"):
+    with pytest.raises(ValueError, match="'thread', 'cell'"):
         LiveTraining(*networks(), sketches(), mode="process")
 
 
@@ -256,7 +258,8 @@ def test_knobs_act_through_the_controls(tmp_path):
     live.l_image.value, live.augment.value = 0.0, ""
     live.start(), live.join()
     assert "D_image" not in live.losses[-1][1]
-    assert {(change["name"], change["value"]) for change in live.session.run.history} == {("l_image", 0.0), ("augment", "")}
+    changes = {(change["name"], change["value"]) for change in live.session.run.history}
+    assert changes == {("l_image", 0.0), ("augment", "")}
     sessions._sessions.clear()                                            # as a new kernel does
     again = LiveTraining(*networks(), sketches(), config=quick(3), checkpoint=path)
     again.start(), again.join()
@@ -338,7 +341,8 @@ def test_the_right_end_is_now_even_before_the_slider_has_grown():
 def test_the_warm_start_shows_the_nearest_samples(monkeypatch):
     from sketchgan.customizing.warmstart import WarmStart
     warm = WarmStart(samples=64, rounds=1, pool=100, candidates=16, steps=2, batch=16, shown=8)
-    live = LiveTraining(*networks(), sketches(), config=CustomizeConfig(iterations=1, batch=2, warm_start=True, warm=warm))
+    config = CustomizeConfig(iterations=1, batch=2, warm_start=True, warm=warm)
+    live = LiveTraining(*networks(), sketches(), config=config)
     captions, pictures = [], []
     live.caption.observe(lambda change: captions.append(change.new), "value")
     live.now.observe(lambda change: pictures.append(change.new), "value")
@@ -360,41 +364,44 @@ def family(widget):
 def test_everything_to_press_says_what_it_does():
     """And has a name, which screen readers say; and a tooltip needs one: without it JupyterLab shows an error."""
     live = LiveTraining(*networks(), sketches())
-    knobs = [widget for widget in family(live) if isinstance(widget, (parts.w.Button, parts.w.ToggleButton, live_module.w.IntSlider,
-                                                                      live_module.w.FloatSlider, live_module.w.SelectionSlider))]
+    names = ("Button", "ToggleButton", "IntSlider", "FloatSlider", "SelectionSlider")
+    kinds = tuple(getattr(parts.w, name) for name in names)
+    knobs = [widget for widget in family(live) if isinstance(widget, kinds)]
     assert len(knobs) >= 8 and all(len(widget.tooltip) > 10 and widget.description for widget in [*knobs, live.bar])
     assert len({widget.description for widget in knobs}) == len(knobs)
     assert all(widget.has_trait("description") for widget in family(live) if getattr(widget, "tooltip", None))
 
 
-def test_waiting_for_the_end_leaves_the_loop_alive():
-    """`await live.finished()` in a notebook: somebody presses Start meanwhile, or after a while nobody has."""
+@pytest.fixture
+def somebody(monkeypatch):
+    """A person sits before the notebook."""
+    monkeypatch.setattr(live_module, "somebody_is_there", lambda: True)
+
+
+def test_waiting_for_the_end_leaves_the_loop_alive_and_the_start_to_the_user(somebody):
+    """`await live.finished()` in a notebook: nothing begins before somebody presses Start."""
     live = LiveTraining(*networks(), sketches(), config=quick(2))
 
     async def person():
-        await asyncio.sleep(0.3)
-        assert "press Start" in live.status.value and not live.running
+        await asyncio.sleep(0.5)
+        assert "press Start" in live.status.value and not live.running and parts.BUSY.value == ""
         live.start_button.click()
 
     async def together():
-        await asyncio.gather(live.finished(patience=600), person())
+        await asyncio.gather(live.finished(), person())
 
     asyncio.run(together())
-    assert live.iteration == 2
+    assert live.iteration == 2 and parts.BUSY.value
     asyncio.run(live.finished())                                         # there is a result: nothing to wait for
-    alone = LiveTraining(*networks(), sketches(), config=quick(1))
-    asyncio.run(alone.finished(patience=0))
-    assert alone.iteration == 1
+
+
+def test_nobody_there_means_that_it_starts_by_itself():
+    live = LiveTraining(*networks(), sketches(), config=quick(1))
+    asyncio.run(live.finished())
+    assert live.iteration == 1
     failing = LiveTraining(*networks(), sketches(), images=torch.zeros(2, 3, 4, 4), config=quick(1))
     with pytest.raises(RuntimeError, match="images gave a batch"):
-        asyncio.run(failing.finished(patience=0))
-
-
-def test_an_old_kernel_does_not_wait_for_a_press_that_cannot_come(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ipykernel", types.SimpleNamespace(version_info=(6, 31, 0)))
-    live = LiveTraining(*networks(), sketches(), config=quick(1))
-    asyncio.run(live.finished(patience=600))
-    assert live.iteration == 1
+        asyncio.run(failing.finished())
     stopped = LiveTraining(*networks(), sketches(), config=quick(1000))
     stopped.start()
     while not len(stopped.history):
@@ -403,6 +410,77 @@ def test_an_old_kernel_does_not_wait_for_a_press_that_cannot_come(monkeypatch):
     before = stopped.iteration
     asyncio.run(stopped.finished())
     assert stopped.iteration == before < 1000, "who pressed Stop wants the next cell, not the rest of the training"
+
+
+def test_a_person_is_seen_by_what_the_front_end_sends(monkeypatch):
+    shell = types.SimpleNamespace(get_parent=lambda: {"content": {"allow_stdin": there}})
+    monkeypatch.setattr(parts.sys.modules["IPython"], "get_ipython", lambda: shell)
+    monkeypatch.setitem(sys.modules, "ipykernel", types.SimpleNamespace(version_info=(7, 4, 0)))
+    for there in (True, False):
+        assert parts.somebody_is_there() is there
+    there = True                                                         # but a kernel from before 7.4 hears nobody
+    monkeypatch.setitem(sys.modules, "ipykernel", types.SimpleNamespace(version_info=(6, 31, 0)))
+    assert not parts.somebody_is_there()
+
+
+def test_stop_during_the_search_is_no_error(somebody):
+    """The cell goes on waiting, since there is no result yet; Start goes on."""
+    warm = WarmStart(samples=512, rounds=1, pool=100, candidates=16, steps=2, batch=16, shown=8)
+    config = CustomizeConfig(iterations=2, batch=2, warm_start=True, warm=warm)
+    live = LiveTraining(*networks(), sketches(), config=config)
+
+    async def person():
+        live.start_button.click()
+        while live.session.phase != "warm":
+            await asyncio.sleep(0.01)
+        live.stop_button.click()
+        while live.running:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        assert "before there was a result" in live.status.value and not live.start_button.disabled
+        live.start_button.click()
+
+    async def together():
+        await asyncio.gather(live.finished(), person())
+
+    asyncio.run(together())
+    assert live.iteration == 2 and live.result is not None
+
+
+def test_buttons_look_as_they_act():
+    live = LiveTraining(*networks(), sketches(), config=quick(100_000))
+    looks = lambda: [(b.disabled, b.button_style) for b in (live.start_button, live.pause_button, live.stop_button)]
+    idle = [(False, "success"), (True, ""), (True, "")]
+    assert looks() == idle
+    live.start()
+    assert looks() == [(True, ""), (False, ""), (False, "danger")]
+    live.stop()
+    assert looks() == idle
+
+
+def test_another_moment_says_which_cells_to_run_again(monkeypatch):
+    live = LiveTraining(*networks(), sketches(), config=quick(6))
+    monkeypatch.setattr(live.history, "first_every", 0.0)
+    live.start(), live.join()
+    live.slider.scrub.value = 2
+    live.slider.use_button.click()
+    assert "again" not in live.slider.choice.value, "nothing has used a result yet"
+    assert live.result is not None
+    live.slider.scrub.value = 3
+    live.slider.use_button.click()
+    assert "made with iteration 2" in live.slider.choice.value and "run the next cell" in live.slider.choice.value
+    assert live.result is not None and "again" not in live.slider.choice.value
+
+
+def test_what_is_shown_leaves_room_for_a_change():
+    """Of 48 samples an even row without those that are nearest to the sketches already."""
+    live = LiveTraining(*networks(), sketches(), config=quick(1))
+    G, seed = live.session.networks[0], live.session.config.seed
+    z = torch.randn(48, 8, generator=torch.Generator().manual_seed(seed))
+    assert live.z.shape == (8, 8) and all((z == row).all(1).any() for row in live.z)
+    away = lambda z: chamfer(sketch_of(G(z, noise_mode="const"), live.session.F), sketches(), 16 / 6).amin(1)
+    with torch.no_grad():
+        assert away(live.z).min() >= away(z).quantile(0.3)
 
 
 def test_starting_over_takes_what_is_on_the_pad():
@@ -423,3 +501,11 @@ def test_a_pause_is_said_even_if_it_comes_while_something_is_measured(monkeypatc
     held = live.iteration
     live.stop()
     assert live.iteration == held
+
+
+@pytest.mark.parametrize("wrong", [{"D": None}, {"F": 3}, {"minutes": "a"}, {"minutes": float("nan")}, {"samples": -1},
+                                   {"samples": torch.zeros(3)}, {"config": 3}, {"mode": 7}, {"fresh": "no"}])
+def test_wrong_arguments_are_named(wrong):
+    arguments = dict(zip("GDF", networks(), strict=True)) | {"sketches": sketches()} | wrong
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} of .* is "):
+        LiveTraining(**arguments)

@@ -1,7 +1,9 @@
 """The pad without a browser: events as the browser sends them, buttons as the mouse clicks them."""
+import asyncio
 import datetime
 import io
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ pytest.importorskip("ipycanvas")
 
 from sketchgan.drawing.sketches import SketchError, chamfer, load_sketches, rasterize
 from sketchgan.drawing.tracing import trace
+from sketchgan.widgets import pad as pad_module
 from sketchgan.widgets.pad import SketchPad
 from tests.mouse import draw, send
 
@@ -66,7 +69,7 @@ def test_undo_redo_clear_by_their_buttons():
 def test_several_sketches_in_the_strip():
     pad = SketchPad(size=256)
     draw(pad, (20, 20), (90, 90))
-    pad.new_button.click(), pad.new_button.click()                       # a blank one that waits is used again
+    pad.add_button.click(), pad.add_button.click()                       # a blank one that waits is used again
     assert len(pad.strip.children) == 2 and pad.sketches().shape[0] == 1
     draw(pad, (90, 20), (20, 90))
     assert pad.sketches().shape[0] == 2
@@ -78,9 +81,9 @@ def test_several_sketches_in_the_strip():
     thumbnail = Image.open(io.BytesIO(pad.strip.children[0].children[0].png))
     assert thumbnail.convert("L").getextrema()[0] < 128                  # the strip shows what is left
     assert 'alt="sketch 1, 1 stroke"' in pad.strip.children[0].children[0].value
-    pad.undo()
+    pad.change("undo")
     assert pad.sketches().shape[0] == 2
-    pad.delete(), pad.delete(), pad.delete()
+    [pad.change("delete") for _ in range(3)]
     assert pad.drawing.sketches == ((),)
 
 
@@ -106,7 +109,7 @@ def test_save_and_load(tmp_path):
 def test_listeners_hear_changes_and_nothing_else():
     pad, heard = SketchPad(size=256), []
     pad.on_change(lambda pad: heard.append(len(pad.drawing.strokes)))
-    draw(pad, (20, 20), (90, 90)), pad.undo()
+    draw(pad, (20, 20), (90, 90)), pad.change("undo")
     assert heard == [1, 0]
 
 
@@ -168,19 +171,19 @@ class Contour(torch.nn.Module):
 
 def test_tracing_a_photo():
     pad = SketchPad(size=256, F=Contour())
-    assert pad.trace_button.disabled and pad.easel.strength.disabled and pad.compared.layout.display == "none"
+    assert pad.tracing.button.disabled and pad.easel.strength.disabled and pad.tracing.compared.layout.display == "none"
     draw(pad, (200, 20), (200, 200))
     pad.underlay(torch.rand(3, 64, 64) * 2 - 1)
-    assert not pad.trace_button.disabled and pad.compared.layout.display is None
-    assert "px away" in pad.sketched_caption.value
-    pad.trace_button.click()
+    assert not pad.tracing.button.disabled and pad.tracing.compared.layout.display is None
+    assert "px away" in pad.tracing.caption.value
+    pad.tracing.button.click()
     assert len(pad.drawing.strokes) == 2, "the contour comes beside what was drawn"
     traced = pad.drawing.strokes[1]
     assert traced["width"] == 5 and all(abs(x - 96) < 1.5 for x, _ in traced["points"])
-    pad.undo()
+    pad.change("undo")
     assert len(pad.drawing.strokes) == 1
     pad.underlay(None)
-    assert pad.trace_button.disabled and pad.compared.layout.display == "none"
+    assert pad.tracing.button.disabled and pad.tracing.compared.layout.display == "none"
     with pytest.raises(SketchError, match="upload a photo"):
         pad.trace()
     without = SketchPad()
@@ -190,22 +193,23 @@ def test_tracing_a_photo():
 
 
 @pytest.mark.parametrize("make", [
-    lambda folder: torch.zeros(1, 3, 40, 40), lambda folder: torch.zeros(1, 40, 40), lambda folder: np.zeros((50, 90, 3), np.uint8),
-    lambda folder: Image.new("L", (90, 50)), lambda folder: [Image.new("RGBA", (90, 50)).save(folder / "x.png"), folder / "x.png"][1]])
+    lambda folder: torch.zeros(1, 3, 40, 40), lambda folder: torch.zeros(1, 40, 40),
+    lambda folder: np.zeros((50, 90, 3), np.uint8), lambda folder: Image.new("L", (90, 50)),
+    lambda folder: [Image.new("RGBA", (90, 50)).save(folder / "x.png"), folder / "x.png"][1]])
 def test_underlay_takes_what_holds_a_picture(make, tmp_path):
     pad = SketchPad()
     pad.underlay(make(tmp_path))
-    assert pad.picture.mode == "RGB" and pad.picture.width == pad.picture.height
+    assert pad.tracing.picture.mode == "RGB" and pad.tracing.picture.width == pad.tracing.picture.height
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(2, 3, 8, 8), 7, "none.png"], ids=["a batch", "a number", "no file"])
 def test_underlay_refuses_the_rest_and_keeps_what_was_there(wrong):
     pad = SketchPad()
     pad.underlay(torch.zeros(3, 8, 8))
-    before = pad.picture
+    before = pad.tracing.picture
     with pytest.raises((SketchError, OSError)):
         pad.underlay(wrong)
-    assert pad.picture is before
+    assert pad.tracing.picture is before
 
 
 # ---- files
@@ -224,17 +228,18 @@ def test_uploads_of_drawings_and_photos(tmp_path):
     upload(pad.upload, "cat.json", (tmp_path / "cat.json").read_bytes())
     assert torch.equal(pad.sketches(), first.sketches()) and not pad.upload.value
     upload(pad.upload, "cat_1.png", pictures[0].read_bytes())
-    upload(pad.upload, "cat_1.png", pictures[0].read_bytes())            # the same file may come again
-    *_, again, twice = pad.sketches()
-    assert torch.equal(again, twice) and chamfer(again[None], first.sketches()[:1]).item() < 0.2
+    count = len(pad.sketches())
+    upload(pad.upload, "cat_1.png", pictures[0].read_bytes())            # the same file again: nothing comes twice
+    assert "already" in pad.status.value and len(pad.sketches()) == count == len(first.sketches()) + 1
+    assert chamfer(pad.sketches()[-1:], first.sketches()[:1]).item() < 0.2
     assert len(pad.drawing.strokes) == len(trace(first.sketches(256)[:1])), "a picture becomes strokes to draw on"
     before = pad.sketches()
     upload(pad.upload, "../noise.png", b"no picture")
     assert "noise.png" in pad.status.value and torch.equal(pad.sketches(), before)
-    upload(pad.photo, "photo.jpg", b"no picture")
-    assert "photo.jpg" in pad.status.value and pad.picture is None
-    upload(pad.photo, "photo.png", pictures[0].read_bytes())
-    assert pad.picture is not None and pad.contour.shape == (1, 1, 64, 64)
+    upload(pad.tracing.photo, "photo.jpg", b"no picture")
+    assert "photo.jpg" in pad.status.value and pad.tracing.picture is None
+    upload(pad.tracing.photo, "photo.png", pictures[0].read_bytes())
+    assert pad.tracing.picture is not None and pad.tracing.contour.shape == (1, 1, 64, 64)
 
 
 def test_what_an_upload_had_to_have_put_right_is_said():
@@ -245,7 +250,7 @@ def test_what_an_upload_had_to_have_put_right_is_said():
     upload(pad.upload, "blackboard.png", file.getvalue())
     assert len(pad.drawing.drawn) == 1
     assert "blackboard.png has light lines" in pad.status.value and "turned round" in pad.status.value
-    pad.add()
+    pad.change("add")
     assert "turned round" not in pad.status.value
 
 
@@ -258,11 +263,132 @@ def test_saving_one_sketch_as_a_picture(tmp_path):
                        pad.sketches(256)[0, 0] < 0)
 
 
+# ---- what is kept, and who is waited for
+
+@pytest.fixture
+def somebody(monkeypatch):
+    """A person sits before the notebook."""
+    monkeypatch.setattr(pad_module, "somebody_is_there", lambda: True)
+
+
+def test_drawings_outlive_the_kernel(tmp_path, somebody):
+    keep = tmp_path / "outputs" / "my_sketches.json"
+    pad = SketchPad(size=256, keep=keep)
+    draw(pad, (20, 20), (90, 90))
+    pad.change("add")
+    draw(pad, (30, 200), (90, 90))
+    again = SketchPad(size=256, keep=keep)                               # as a new kernel does
+    assert torch.equal(again.sketches(), pad.sketches()) and "last time" in again.status.value
+    [again.change("delete") for _ in range(2)]
+    assert not keep.exists() and not SketchPad(keep=keep).drawing.drawn
+
+
+def test_a_damaged_file_is_put_aside_and_a_full_disk_is_said(tmp_path, somebody, monkeypatch):
+    keep = tmp_path / "my_sketches.json"
+    keep.write_text('{"sketches": [{"strok')
+    pad = SketchPad(size=256, keep=keep)
+    assert "cannot be read" in pad.status.value and (tmp_path / "my_sketches.damaged.json").exists()
+    monkeypatch.setattr(pad_module, "write_document", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
+    draw(pad, (20, 20), (90, 90))
+    assert "no space left" in pad.status.value and len(pad.drawing.strokes) == 1
+
+
+def test_a_run_that_nobody_watches_neither_keeps_nor_restores(tmp_path):
+    keep = tmp_path / "my_sketches.json"
+    SketchPad("standing_cat").save(keep)
+    pad = SketchPad(size=256, keep=keep, examples="horse_on_a_side")
+    assert not pad.drawing.drawn
+    assert torch.equal(asyncio.run(pad.ready()), load_sketches("horse_on_a_side"))
+
+
+def test_ready_waits_for_a_drawing_or_for_the_examples(somebody):
+    pad = SketchPad(size=256, examples="standing_cat")
+
+    async def person(act):
+        await asyncio.sleep(0.3)
+        pad.ready_button.click()
+        assert "blank" in pad.status.value
+        act()
+
+    async def together(act):
+        return (await asyncio.gather(pad.ready(), person(act)))[0]
+
+    sketches = asyncio.run(together(lambda: (draw(pad, (20, 20), (90, 90)), pad.ready_button.click())))
+    assert torch.equal(sketches, pad.sketches()) and pad.ready_button.layout.display == "none"
+    assert torch.equal(asyncio.run(pad.ready()), sketches), "there is a drawing: nobody is waited for"
+    pad = SketchPad(size=256, examples="standing_cat")
+    assert len(asyncio.run(together(pad.examples_button.click))) == len(load_sketches("standing_cat"))
+
+
+# ---- how near a GAN comes
+
+class Line(torch.nn.Module):
+    """Stands for G: its pictures are what F draws of them, a cross of 40 px about the middle of 64."""
+
+    z_dim, resolution = 4, 64
+
+    def __init__(self):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def mapping(self, z, truncation_psi):
+        return z
+
+    def synthesis(self, z, generator=None):
+        images = torch.ones(len(z), 3, 64, 64)
+        images[..., 31:33, 12:52] = images[..., 12:52, 31:33] = -1
+        return images
+
+
+class Grey(Contour):
+    """Stands for F: takes the first channel for the drawing."""
+
+    def forward(self, images):
+        return images[:, :1]
+
+
+def near(pad, word):
+    end = time.monotonic() + 60
+    while word not in pad.nearness.verdict.value:
+        assert time.monotonic() < end, pad.nearness.verdict.value
+        time.sleep(0.02)
+
+
+def test_a_small_sketch_is_fitted_and_what_is_near_is_shown():
+    pad, heard = SketchPad(size=256, G=Line(), F=Grey()), []
+    near(pad, "Draw, and")
+    pad.on_change(lambda pad: heard.append(1))
+    draw(pad, (128, 48), (128, 208)), draw(pad, (48, 128), (208, 128))
+    near(pad, "<b>near</b>")
+    assert pad.easel.ghost == () and 'alt="a sample 0' in pad.nearness.pictures[0].value
+    well = pad.sketches()
+    pad.change("clear")
+    draw(pad, (20, 10), (20, 50)), draw(pad, (0, 30), (40, 30))          # a quarter of the size, in a corner
+    assert len(pad.easel.ghost) == 2 and chamfer(pad.sketches(), well).item() < 0.6
+    near(pad, "<b>near</b>")
+    count = len(heard)
+    pad.nearness.fit.value = False
+    near(pad, "<b>far</b>")
+    assert pad.easel.ghost == () and chamfer(pad.sketches(), well).item() > 5 and len(heard) == count + 1
+    pad.change("clear")
+    draw(pad, (20, 10))
+    pad.nearness.fit.value = True
+    assert len(pad.sketches()) == 1, "a dot has no size"
+
+
+def test_a_gan_without_lines_is_no_error():
+    blank = type("Blank", (Contour,), {"forward": lambda self, x: torch.ones_like(x[:, :1])})
+    pad = SketchPad(size=256, G=Line(), F=blank())
+    near(pad, "cannot be said")
+    draw(pad, (20, 10), (90, 10))
+    assert len(pad.sketches()) == 1
+
+
 # ---- for everybody
 
 def controls(widget):
     """Every widget below `widget` that a user can change or press."""
-    if isinstance(widget, (w.Button, w.FileUpload, w.RadioButtons, w.Combobox, w.BoundedIntText, w.ToggleButtons, w.IntSlider)):
+    if isinstance(widget, (w.Button, w.FileUpload, w.RadioButtons, w.Combobox, w.BoundedIntText, w.Checkbox)):
         yield widget
     for child in getattr(widget, "children", ()):
         yield from controls(child)
@@ -273,10 +399,10 @@ def test_every_control_has_a_name_and_a_tooltip_and_every_picture_a_text():
     found = list(controls(pad))
     assert len(found) >= 18
     for control in found:
-        assert control.description and control.tooltip, f"{type(control).__name__} {control.description!r} lacks a name or tooltip"
+        assert control.description and control.tooltip, f"{control!r} lacks a name or tooltip"
         assert control.tabbable is not False
     assert pad.canvas.tooltip and pad.canvas.description == "", "what the browser needs to show a canvas's tooltip"
-    for picture in [pad.seen, pad.sketched, *(box.children[0] for box in pad.strip.children)]:
+    for picture in [pad.tracing.drawn, pad.tracing.sketched, *(box.children[0] for box in pad.strip.children)]:
         assert not picture.value or 'alt="' in picture.value
     assert 'role="status"' in pad.status.value
 
@@ -285,3 +411,10 @@ def test_messages_are_text_whatever_they_hold():
     pad = SketchPad()
     pad.status.say("<script>x</script>")
     assert "<script>" not in pad.status.value and "&lt;script&gt;" in pad.status.value
+
+
+@pytest.mark.parametrize("wrong", [{"size": -1}, {"size": "a"}, {"width": float("nan")}, {"resolution": 10**39},
+                                   {"resolution": torch.zeros(3)}, {"F": 3}, {"G": "horse64"}, {"keep": 7}])
+def test_wrong_arguments_are_named(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} of .* is "):
+        SketchPad(**wrong)

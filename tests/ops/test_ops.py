@@ -119,6 +119,6 @@ def test_wrong_arguments_are_explained(call, words):
 
 
 def test_import_compiles_nothing():
-    code = ("import sys, sketchgan.ops, sketchgan.stylegan2; "
+    code = ("import sys, sketchgan.ops, sketchgan.nets.stylegan2; "
             "sys.exit('torch.utils.cpp_extension' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

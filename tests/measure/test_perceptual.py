@@ -2,9 +2,9 @@
 import pytest
 import torch
 
+from sketchgan.measure.perceptual import perceptual_distance
 from sketchgan.nets.features import Features
 from sketchgan.nets.judge import Judge, Target
-from sketchgan.nets.perceptual import levels_of, perceptual_distance
 
 
 class Channels(torch.nn.Module):
@@ -28,7 +28,7 @@ def test_the_distance_is_the_squared_angle_between_channel_vectors():
 def test_our_networks_tell_pictures_apart_and_pass_gradients(network, count):
     network = network.eval().requires_grad_(False)
     a, b = torch.rand(2, 2, 3, 64, 64) * 2 - 1
-    assert len(levels_of(network, a)) == count
+    assert len(network.levels(a)) == count
     assert perceptual_distance(network, a, a).abs().max() == 0
     b.requires_grad_()
     distance = perceptual_distance(network, a, b)
@@ -39,5 +39,5 @@ def test_our_networks_tell_pictures_apart_and_pass_gradients(network, count):
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ValueError, match="in pairs"):
         perceptual_distance(Channels(), torch.zeros(2, 3, 4, 4), torch.zeros(1, 3, 4, 4))
-    with pytest.raises(ValueError, match="Linear has no levels"):
-        levels_of(torch.nn.Linear(1, 1), torch.zeros(1, 3, 4, 4))
+    with pytest.raises(ValueError, match="network .* wanted something with levels"):
+        perceptual_distance(torch.nn.Linear(1, 1), torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))
