@@ -71,7 +71,7 @@ lab: install
 TIMED = @start=$$(date +%s); $(2); code=$$?; echo "== $(1): $$(( $$(date +%s) - start )) s"; exit $$code
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
-test: test-units test-browser test-notebooks
+test: lint test-units test-browser test-notebooks
 
 lint: install
 	$(PY) -m ruff check

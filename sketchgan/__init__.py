@@ -10,7 +10,8 @@ from importlib import import_module
 def lazily(package: str, places: dict[str, str]):
     """`__all__`, `__getattr__` and `__dir__` of a package whose names live in modules: module -> names, in one string.
 
-    For packages that are also imported where torch is not wanted (a listing of downloads, the workers of a preparation).
+    For packages that are also imported where torch is not wanted (a listing of downloads, the workers of a
+    preparation).
     """
     module_of = {name: module for module, names in places.items() for name in names.split()}
 

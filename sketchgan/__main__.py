@@ -18,7 +18,8 @@ def main(argv: list[str] | None = None) -> None:
         asked = bool(argv) and argv[0] not in ("-h", "--help")
         lines = "".join(f"    {name:12} {what}\n" for name, (_, what) in COMMANDS.items())
         text = f"usage: python -m sketchgan COMMAND ...; add --help after one of\n{lines}"
-        print(f"there is no command {argv[0]!r}\n{text}" if asked else text, end="", file=sys.stderr if asked else sys.stdout)
+        print(f"there is no command {argv[0]!r}\n{text}" if asked else text, end="",
+              file=sys.stderr if asked else sys.stdout)
         raise SystemExit(2 if asked or not argv else 0)
     module, _ = COMMANDS[argv[0]]
     import_module(f"sketchgan.{module}").main(argv[1:])

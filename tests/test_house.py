@@ -87,7 +87,8 @@ def test_environment_is_in_step_with_pyproject():
 
 def test_make_and_ci_install_what_pyproject_defines():
     makefile = (ROOT / 'Makefile').read_text()
-    assert re.search(r"'\.\[notebooks,test,metrics,lsun,train\]'", makefile) and {'notebooks', 'test', 'metrics', 'lsun', 'train'} == set(EXTRAS)
+    assert re.search(r"'\.\[notebooks,test,metrics,lsun,train\]'", makefile) and {'notebooks', 'test', 'metrics',
+                                                                                  'lsun', 'train'} == set(EXTRAS)
     assert makefile.index('$(VENV)/.torch:') < makefile.index('$(VENV)/.core:'), 'torch goes in before anything else'
     assert 'make --no-print-directory --keep-going test' in (ROOT / '.ci/run').read_text()
 
@@ -128,7 +129,8 @@ def test_exports_are_few_and_all_there():
 
 
 def order_of_folders() -> tuple[dict[str, int], list[set[str]]]:
-    """The line of the README, `files < ops < ... < {customizing, ...} < study < widgets`: folder -> place, and the braces."""
+    """The line of the README, `files < ops < ... < {customizing, ...} < study < widgets`: folder -> place, and the
+    braces."""
     line = re.search(r'^    (files < [^`]*?widgets)$', README, flags=re.M | re.S)
     assert line, 'README.md has the line of folders: files < ops < ... < widgets'
     steps = [{name for name in re.findall(r'\w+', step)} for step in re.sub(r'\s+', ' ', line[1]).split('<')]
@@ -173,13 +175,14 @@ def test_folders_import_what_stands_before_them_only():
                 allowed = path.stem in ('__init__', '__main__') or name == 'files.checks'
                 assert allowed, f'{path.name} is ground and imports {name}'
             elif folder != 'plotting' and folder != home:
-                assert place[folder] < place[home], f'{home}/{path.name} imports {name}, which does not stand before {home}'
+                assert place[folder] < place[home], f'{home}/{path.name} imports {name}, not before it in the line'
                 assert not any({home, folder} <= brace for brace in braces), f'{home}/{path.name} imports {name}'
 
 
 def test_no_file_imports_itself_round_a_corner():
     """No cycle between files: whoever reads one can read what it stands on first."""
-    graph = {module_of(path): {name for name in imported_modules(path) if name} for path in MODULES if path.stem != '__init__'}
+    graph = {module_of(path): {name for name in imported_modules(path) if name} for path in MODULES
+             if path.stem != '__init__'}
     done: set[str] = set()
 
     def visit(name: str, above: tuple[str, ...]) -> None:
@@ -245,7 +248,8 @@ def test_notebook_is_short_run_and_readable(path):
     assert all(cell['execution_count'] for cell in code), 'committed without outputs: make notebooks'
     outputs = [out for cell in code for out in cell['outputs']]
     assert not any(out['output_type'] == 'error' for out in outputs)
-    assert any({'image/png', 'image/jpeg'} & set(out.get('data', {})) for out in outputs), 'a notebook without a picture'
+    assert any({'image/png', 'image/jpeg'} & set(out.get('data', {}))
+               for out in outputs), 'a notebook without a picture'
     assert not any('widget' in mime for out in outputs for mime in out.get('data', {})), 'a dead widget: make notebooks'
     assert 'widgets' not in notebook['metadata'], 'widget state is stored in the notebook: make notebooks'
     assert path.stat().st_size <= 300_000, f'{path.stat().st_size / 1000:.0f} kB; 300 at most'
@@ -321,7 +325,8 @@ def test_every_number_of_the_readme_names_its_command():
 
 def test_weights_are_documented_as_they_are_made():
     """`make weights` and data/README.md say the same commands in the same order."""
-    dry = subprocess.run(['make', '--dry-run', '--always-make', 'weights', 'weights-hands'], cwd=ROOT, capture_output=True, text=True)
+    dry = subprocess.run(['make', '--dry-run', '--always-make', 'weights', 'weights-hands'], cwd=ROOT,
+                         capture_output=True, text=True)
     made = re.findall(r'-m sketchgan pretrain (.+)', re.sub(r'"\$\(.+?\)"', 'path/to/hands', dry.stdout))
     page = (ROOT / 'data/README.md').read_text(encoding='utf-8')
     told = re.findall(r'^python -m sketchgan pretrain (.+)$', page, flags=re.M)

@@ -1,4 +1,5 @@
-"""Networks from tensors: what sizes they have, whether every tensor has its place, and a base with other weights in it."""
+"""Networks from tensors: what sizes they have, whether every tensor has its place, and a base with other weights in
+it."""
 import os
 from collections.abc import Mapping
 
@@ -14,13 +15,15 @@ MAPPING = "style."
 NOISE = "noises."
 
 MADE = {torch.randn, torch.rand, torch.empty, torch.zeros, torch.ones}
-SKIPPED = {"div", "__truediv__", "uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "zero_", "fill_"}
+SKIPPED = {"div", "__truediv__", "uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "zero_",
+           "fill_"}
 
 
 class _Hollow(TorchFunctionMode):
     """Networks built inside have weights of no memory and draw no random numbers: the file's take their place.
 
-    `torch.device('meta')` would do it, but the first random tensor and the first product on that device import PyTorch's
+    `torch.device('meta')` would do it, but the first random tensor and the first product on that device import
+    PyTorch's
     compiler: seconds, and more memory than many a network.  So initialisation is skipped instead.
     """
 
@@ -37,10 +40,11 @@ class _Hollow(TorchFunctionMode):
 
 
 def build(cls: type[nn.Module], config: dict, state: Mapping[str, Tensor], path: str | os.PathLike) -> nn.Module:
-    """A network of `cls(**config)` holding exactly `state`, in evaluation mode; draws no random numbers of others' streams.
+    """A network of `cls(**config)` holding exactly `state`, in evaluation mode; draws no random numbers of others'
+    streams.
 
-    Buffers that every network of the class has alike are computed if they are missing: FIR kernels, counters of batches,
-    and the fixed noise, where there is none at all (the published 256 px file), from a seed.
+    Buffers that every network of the class has alike are computed if they are missing: FIR kernels, counters of
+    batches, and the fixed noise, where there is none at all (the published 256 px file), from a seed.
 
     Raises:
         CheckpointError: naming the tensors that are missing, left over or of another shape.
@@ -74,7 +78,8 @@ def _computed(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[st
 
 
 def infer(cls: type[nn.Module], state: Mapping[str, Tensor], unseen: dict, path: str | os.PathLike) -> nn.Module:
-    """The network of `cls` that `state` belongs to: sizes from the tensors, the rest from `unseen`; raises like `build`."""
+    """The network of `cls` that `state` belongs to: sizes from the tensors, the rest from `unseen`; raises like
+    `build`."""
     try:
         config = CONFIGS[cls](state, path) | unseen
     except (ValueError, IndexError) as error:
@@ -142,7 +147,8 @@ def _require_keys(state: Mapping[str, Tensor], keys: tuple[str, ...], what: str,
     missing = [key for key in keys if key not in state]
     if missing:
         raise CheckpointError(f"{path} is not a {what} in the layout of the public PyTorch checkpoints: {missing[0]} "
-                              f"is not among its {len(state)} tensors (it has {', '.join(list(state)[:3])[:200]}, ...); "
+                              f"is not among its {len(state)} tensors (it has {', '.join(list(state)[:3])[:200]}, "
+                              f"...); "
                               f"check that this is the file you meant")
 
 

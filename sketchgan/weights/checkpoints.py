@@ -200,7 +200,8 @@ def load_training(path: str | os.PathLike) -> dict:
     with reading(path, CheckpointError, "use an earlier checkpoint"), open(path, "rb") as file:
         content = open_zip(file, path, whole=True, limit=TRAINING_LIMIT)
     if type(content) is not dict:
-        raise CheckpointError(f"{path} holds a {type(content).__name__}; wanted is a dictionary, such as a state_dict()")
+        raise CheckpointError(f"{path} holds a {type(content).__name__}; wanted is a dictionary, such as a "
+                              f"state_dict()")
     return content
 
 

@@ -47,7 +47,8 @@ def public_layout(format: str, G: Generator | None, D: Discriminator | None, F: 
     """
     networks = {name: network for name, network in (("g_ema", G), ("d", D), ("f", F)) if network is not None}
     if format not in FORMATS:
-        raise CheckpointError(f"format={format!r} is not known; choose one of {', '.join(map(repr, FORMATS))}, or use save()")
+        raise CheckpointError(f"format={format!r} is not known; choose one of {', '.join(map(repr, FORMATS))}, or use "
+                              f"save()")
     single = format == "gansketching"
     if not networks or single and len(networks) > 1 or not single and F is not None:
         wants = "exactly one of G=, D=, F=: it holds one network" if single else "G=, D= or both: it has no place for F"

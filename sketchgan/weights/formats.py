@@ -4,13 +4,13 @@
 |---|---|
 | ours, `.safetensors` | `g_ema.*`, `d.*`, `f.*` or `delta.*`, the mean latent `w_avg`, a configuration as JSON |
 | rosinality's `.pt` | dictionaries `g_ema`, `g` and `d`, and `latent_avg` |
-| GANSketching's `.pth` | the bare state dict of one network: generator (W-shift included), discriminator or PhotoSketch |
-| NVIDIA's `.pkl` | modules `G_ema`, `G` and `D` of stylegan2-ada-pytorch or of the stylegan3 repository's StyleGAN2 |
+| GANSketching's `.pth` | the bare state dict of one network: generator (W-shift included), discriminator or PhotoSketch
+| | NVIDIA's `.pkl` | modules `G_ema`, `G` and `D` of stylegan2-ada-pytorch or of the stylegan3 repository's StyleGAN2 |
 
 A state dict is known by the names of its tensors, so it may lie in wrappers (`state_dict`, `params_ema`, ...) and its
-names begin with prefixes (`module.`, `generator.`, `decoder.`, ...).  Sizes are inferred from the tensors.  What tensors
-do not tell (a clamp, the group of the minibatch statistics) stands in our JSON and in NVIDIA's modules; the two layouts
-between have no place for it, and writing them says so.
+names begin with prefixes (`module.`, `generator.`, `decoder.`, ...).  Sizes are inferred from the tensors.  What
+tensors do not tell (a clamp, the group of the minibatch statistics) stands in our JSON and in NVIDIA's modules; the two
+layouts between have no place for it, and writing them says so.
 """
 import contextlib
 import dataclasses
@@ -35,7 +35,8 @@ SIGNS = {"g": ("input.input", "style.1.weight"), "d": ("convs.0.0.weight", "fina
 MEANS = ("w_avg", "latent_avg")
 LOOKS_LIKE = {b"<": "a web page, so the download went wrong: fetch it again, in a browser if need be",
               b"version https://git-lfs": "a pointer of git-lfs: run git lfs pull, or download the file itself",
-              b"\x1f\x8b": "a gzip archive: unpack it", b"\x89HDF": "an HDF5 file, of Keras perhaps: look for a PyTorch one",
+              b"\x1f\x8b": "a gzip archive: unpack it",
+              b"\x89HDF": "an HDF5 file, of Keras perhaps: look for a PyTorch one",
               b"Rar!": "a RAR archive: unpack it", b"7z\xbc\xaf": "a 7z archive: unpack it", b"{": "text"}
 
 
@@ -57,37 +58,44 @@ class Contents:
         self.networks.setdefault(section, {})[place] = network
 
     def section(self, *wanted: str) -> Network:
-        """The network of the first wanted section; raises CheckpointError naming both what is there and what was asked."""
+        """The network of the first wanted section; raises CheckpointError naming both what is there and what was
+        asked."""
         for found in [self.networks[name] for name in wanted if name in self.networks]:
             if len(found) > 1:
-                raise CheckpointError(f"{self.path} holds {len(found)} networks of that kind ({', '.join(found)[:200]}); "
+                raise CheckpointError(f"{self.path} holds {len(found)} networks of that kind "
+                                      f"({', '.join(found)[:200]}); "
                                       f"save the state_dict() of the one you mean alone, and pass that file")
             return next(iter(found.values()))
         asked = SECTIONS[wanted[0]]
         if self.modules:
-            raise CheckpointError(f"{self.path} holds a whole pickled module ({self.modules[0][:80]}), which only the code "
+            raise CheckpointError(f"{self.path} holds a whole pickled module ({self.modules[0][:80]}), which only the "
+                                  f"code "
                                   f"it was made with can open; open it there and save its state_dict(): "
                                   f"torch.save(module.state_dict(), 'weights.pt')")
         if self.networks:
             held = " and ".join(dict.fromkeys(SECTIONS[name] for name in self.networks))
             raise CheckpointError(f"{self.path} holds {held}, and not {asked}; pass the file that does")
         names = [name[:60] for name in list(self.tensors)[:3]]
-        hint = "NVIDIA's networks are read from their whole .pkl" if "synthesis.b4.const" in " ".join(self.tensors) else (
+        nvidia_s = "synthesis.b4.const" in " ".join(self.tensors)
+        hint = "NVIDIA's networks are read from their whole .pkl" if nvidia_s else (
             "check that this is the file you meant")
         raise CheckpointError(f"{self.path} is not {asked} in a layout known here: it has {len(self.tensors)} tensors "
                               f"({', '.join(names)}{', ...' if len(self.tensors) > 3 else ''}); {hint}")
 
     def read(self, network: Network) -> tuple[dict[str, Tensor], Tensor | None]:
-        """The tensors of a network, float32 where floating and all finite, and its mean latent `[w_dim]` if it has one."""
+        """The tensors of a network, float32 where floating and all finite, and its mean latent `[w_dim]` if it has
+        one."""
         mean = {} if network.w_avg is None else {"w_avg": network.w_avg}
         tensors = read_all(network.tensors | mean, self.path)
         w_avg = tensors.pop("w_avg", None)
         if w_avg is not None:  # others keep one row for every layer
             w_avg = w_avg.reshape(-1, w_avg.shape[-1] if w_avg.ndim else 1)
             if not (w_avg == w_avg[0]).all():
-                raise CheckpointError(f"{self.path} has another mean latent for each of {len(w_avg)} layers, and a generator "
+                raise CheckpointError(f"{self.path} has another mean latent for each of {len(w_avg)} layers, and a "
+                                      f"generator "
                                       f"here has one for all; set it with G.set_w_avg, and leave it out of the file")
-        state = {key: network.changes[key](value) if key in network.changes else value for key, value in tensors.items()}
+        state = {key: network.changes[key](value) if key in network.changes else value
+                 for key, value in tensors.items()}
         return {key: value.contiguous() for key, value in state.items()}, None if w_avg is None else w_avg[0]
 
 
@@ -108,7 +116,8 @@ def open_checkpoint(path: str | os.PathLike) -> Iterator[Contents]:
         elif head[:4] == b"PK\x03\x04" or head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
             yield _pickled(open_torch(file, path), path)
         else:
-            raise CheckpointError(f"{path} is {_looks_like(head)}. Known are .safetensors of this project, PyTorch files "
+            raise CheckpointError(f"{path} is {_looks_like(head)}. Known are .safetensors of this project, PyTorch "
+                                  f"files "
                                   f"(.pt, .pth) in the layouts of rosinality and GANSketching, and NVIDIA's StyleGAN2 "
                                   f"pickles (.pkl)")
 
@@ -119,7 +128,8 @@ def existing(path: str | os.PathLike) -> Path:
     if path.is_file():
         return path
     if path.exists():
-        raise CheckpointError(f"{path} is a {'folder' if path.is_dir() else 'device'}; wanted is a file of weights, perhaps "
+        raise CheckpointError(f"{path} is a {'folder' if path.is_dir() else 'device'}; wanted is a file of weights, "
+                              f"perhaps "
                               f"one inside of it")
     raise FileNotFoundError(f"there is no file {path}; check the path, or train or fetch the weights first "
                             f"(data/README.md says how)")
@@ -154,7 +164,8 @@ def _unseen(config: dict, path: Path) -> dict:
     if clamp is not None and not (type(clamp) in (int, float) and 0 < clamp < math.inf):
         raise CheckpointError(f"{path} says conv_clamp={str(clamp)[:40]}; wanted is a positive number or null")
     if group is not None and not (type(group) is int and 0 < group <= nvidia.MOST_GROUP):
-        raise CheckpointError(f"{path} says mbstd_group={str(group)[:40]}; wanted is an integer from 1 to {nvidia.MOST_GROUP} or null")
+        raise CheckpointError(f"{path} says mbstd_group={str(group)[:40]}; wanted is an integer from 1 to "
+                              f"{nvidia.MOST_GROUP} or null")
     return {key: value for key, value in (("conv_clamp", clamp), ("mbstd_group", group)) if key in config}
 
 

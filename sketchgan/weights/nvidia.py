@@ -33,7 +33,8 @@ def modules(content, path: Path) -> dict[str, Record]:
     """
     held = list(content) if type(content) is tuple else [content]
     if any(type(item) is Record and item.name == TENSORFLOW for item in held):
-        raise CheckpointError(f"{path} is a TensorFlow pickle of StyleGAN, and wanted is a PyTorch one: convert it with "
+        raise CheckpointError(f"{path} is a TensorFlow pickle of StyleGAN, and wanted is a PyTorch one: convert it "
+                              f"with "
                               f"legacy.py of NVIDIA's stylegan3 repository, or look for the .pkl in its own list")
     return {key: content[key] for key in ("G_ema", "G", "D") if type(content) is dict and _is_module(content.get(key))}
 
@@ -49,7 +50,8 @@ def flatten(module: Record, path) -> tuple[dict[str, StoredTensor], dict[str, di
     while queue:
         prefix, item = queue.pop()
         if not _is_module(item) or id(item) in seen:
-            raise CheckpointError(f"{path}: {prefix or 'a network'} is no module of NVIDIA's, or stands in two places; the "
+            raise CheckpointError(f"{path}: {prefix or 'a network'} is no module of NVIDIA's, or stands in two "
+                                  f"places; the "
                                   f"file is damaged or made to deceive")
         seen.add(id(item))
         state = item.args[0]["state"]
@@ -58,7 +60,8 @@ def flatten(module: Record, path) -> tuple[dict[str, StoredTensor], dict[str, di
             for name, value in _dict(state.get(part)).items():
                 if type(value) is StoredTensor:
                     tensors[f"{prefix}{name}"] = value
-        queue += [(f"{prefix}{name}.", child) for name, child in _dict(state.get("_modules")).items() if child is not None]
+        queue += [(f"{prefix}{name}.", child) for name, child in _dict(state.get("_modules")).items()
+                  if child is not None]
     return tensors, attributes
 
 
@@ -78,7 +81,8 @@ def generator(module: Record, path) -> Network:
                               f"layers. Take a model whose name begins with stylegan2")
     mapping = attributes.get("mapping", {})
     rate = attributes.get("mapping.fc0", {}).get("bias_gain", LR_MUL_MAPPING)
-    _require(path, "a generator", c_dim=(mapping.get("c_dim", 0), 0), img_channels=(synthesis.get("img_channels", 3), 3),
+    _require(path, "a generator", c_dim=(mapping.get("c_dim", 0), 0),
+             img_channels=(synthesis.get("img_channels", 3), 3),
              lr_multiplier=(rate, LR_MUL_MAPPING))
     _check_layers(attributes, "skip", path)
     tensors, changes = {}, {}
@@ -126,7 +130,8 @@ def _times_4(t: Tensor) -> Tensor:
 SIZES = [2 ** i for i in range(2, 11)]
 CHANGES = {"conv0 weight": lambda t: t[None], "conv1 weight": lambda t: t[None],
            "conv0 noise_strength": lambda t: t.reshape(1), "conv1 noise_strength": lambda t: t.reshape(1),
-           "conv0 resample_filter": _times_4, "rgb weight": lambda t: t[None], "rgb bias": lambda t: t.reshape(1, -1, 1, 1)}
+           "conv0 resample_filter": _times_4, "rgb weight": lambda t: t[None],
+           "rgb bias": lambda t: t.reshape(1, -1, 1, 1)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -144,7 +149,8 @@ def discriminator(module: Record, path) -> Network:
     tensors = {name: tensor for key, tensor in stored.items() if (name := _discriminator_name(key, blocks))}
     group = epilogue.get("group_size", 4)
     if group is not None and not (type(group) is int and 0 < group <= MOST_GROUP):
-        raise CheckpointError(f"{path}: the group of the minibatch standard deviation is {str(group)[:40]}; the file is damaged")
+        raise CheckpointError(f"{path}: the group of the minibatch standard deviation is {str(group)[:40]}; the file "
+                              f"is damaged")
     clamp = _conv_clamp(attributes, r"b\d+\.(fromrgb|conv\d?)", path)
     return Network(tensors, dict(conv_clamp=clamp, mbstd_group=group))
 
@@ -176,9 +182,11 @@ def _require(path, what: str, **values) -> None:
         if given == wanted:
             continue
         if name == "c_dim":
-            raise CheckpointError(f"{path} holds {what} that is conditional (c_dim={str(given)[:20]} class labels), and wanted "
+            raise CheckpointError(f"{path} holds {what} that is conditional (c_dim={str(given)[:20]} class labels), "
+                                  f"and wanted "
                                   f"is an unconditional one: take a model that was trained without labels")
-        raise CheckpointError(f"{path} holds {what} with {name}={str(given)[:40]}, and only {wanted} is known here; take a "
+        raise CheckpointError(f"{path} holds {what} with {name}={str(given)[:40]}, and only {wanted} is known here; "
+                              f"take a "
                               f"model that was trained with it")
 
 
@@ -189,7 +197,8 @@ def _check_layers(attributes: dict[str, dict], architecture: str, path) -> None:
             raise CheckpointError(f"{path}: {name} has the architecture {str(given)[:20]!r}, and StyleGAN2's own is "
                                   f"{architecture!r}, the only one known here")
         if attribute.get("activation", "lrelu") not in ("lrelu", "linear"):
-            raise CheckpointError(f"{path}: {name} has the activation {str(attribute['activation'])[:20]!r}; only lrelu is "
+            raise CheckpointError(f"{path}: {name} has the activation {str(attribute['activation'])[:20]!r}; only "
+                                  f"lrelu is "
                                   f"known here")
 
 
@@ -197,7 +206,8 @@ def _conv_clamp(attributes: dict[str, dict], pattern: str, path) -> float | None
     values = {name: a.get("conv_clamp") for name, a in attributes.items() if re.fullmatch(pattern, name)}
     kinds = {type(value) for value in values.values()}
     if not kinds <= {int, float, type(None)} or len(set(values.values())) > 1:
-        raise CheckpointError(f"{path}: its layers clamp differently ({str(values)[:120]}); only one conv_clamp for all is known")
+        raise CheckpointError(f"{path}: its layers clamp differently ({str(values)[:120]}); only one conv_clamp for "
+                              f"all is known")
     clamp = next(iter(values.values()), None)
     if clamp is not None and not (math.isfinite(clamp) and clamp > 0):
         raise CheckpointError(f"{path}: conv_clamp is {clamp}, which lets nothing through; the file is damaged")

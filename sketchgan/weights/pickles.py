@@ -68,7 +68,8 @@ class Window:
             return Window(self.file, self.position - n, self.position, self.path)
         self.limit -= n
         if self.limit < 0:
-            raise CheckpointError(f"{self.path} describes more than a network has: it is none, or made to exhaust the memory")
+            raise CheckpointError(f"{self.path} describes more than a network has: it is none, or made to exhaust the "
+                                  f"memory")
         self.file.seek(self.position - n)
         return self.file.read(n)
 

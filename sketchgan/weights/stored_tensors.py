@@ -45,7 +45,8 @@ class Storage:
         """The numbers `[numel]`, in memory of their own."""
         data = torch.empty(self.numel, dtype=self.dtype)
         if self.open is None or self.open().readinto(memoryview(data.view(torch.uint8).numpy())) != self.nbytes:
-            raise CheckpointError(f"{path} promises a storage of {self.numel:,} numbers and does not hold them; it was cut "
+            raise CheckpointError(f"{path} promises a storage of {self.numel:,} numbers and does not hold them; it "
+                                  f"was cut "
                                   f"short, is damaged or made to deceive")
         return data
 
@@ -84,7 +85,8 @@ def view(storage: Storage, offset, shape, stride, path) -> StoredTensor:
     sane = type(storage) is Storage and all(type(n) is int and 0 <= n < 2 ** 40 for n in numbers)
     if not sane or len(shape) != len(stride) or len(shape) > MOST_DIMENSIONS or (
             math.prod(shape) and offset + sum((n - 1) * s for n, s in zip(shape, stride)) >= storage.numel):
-        raise CheckpointError(f"{path} describes a tensor of shape {str(shape)[:60]} that reaches beyond its numbers; the "
+        raise CheckpointError(f"{path} describes a tensor of shape {str(shape)[:60]} that reaches beyond its numbers; "
+                              f"the "
                               f"file is damaged or made to deceive")
 
     def read(storages: dict) -> Tensor:
@@ -104,11 +106,13 @@ def read_all(tensors: Mapping[str, StoredTensor], path: Path) -> dict[str, Tenso
     """
     size, wanted = path.stat().st_size, sum(tensor.nbytes for tensor in tensors.values())
     if wanted > size:
-        raise CheckpointError(f"{path} has {size:,} bytes and describes tensors of {wanted:,}; it is made to exhaust the "
+        raise CheckpointError(f"{path} has {size:,} bytes and describes tensors of {wanted:,}; it is made to exhaust "
+                              f"the "
                               f"memory, and was not read")
     # The sizes of networks are taken from shapes, and a shape without numbers costs nothing to claim.
     for key in [key for key, tensor in tensors.items() if max(tensor.shape, default=0) > size]:
-        raise CheckpointError(f"{path} has {size:,} bytes and describes {key[:60]} as of shape {list(tensors[key].shape)}; "
+        raise CheckpointError(f"{path} has {size:,} bytes and describes {key[:60]} as of shape "
+                              f"{list(tensors[key].shape)}; "
                               f"it is damaged or made to deceive")
     storages, read = {}, {}
     for key, tensor in tensors.items():
@@ -184,7 +188,8 @@ def open_zip(file: BinaryIO, path: Path, whole: bool = False, limit: int = LIMIT
         if not info.filename.startswith(root) or ".." in info.filename or stat.S_ISLNK(info.external_attr >> 16):
             raise CheckpointError(f"{path} has a member that would escape from its folder ({info.filename[:80]!r})")
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.file_size > size:
-            raise CheckpointError(f"{path} has a compressed or cut member ({info.filename[:80]!r}: {info.compress_size:,} "
+            raise CheckpointError(f"{path} has a compressed or cut member ({info.filename[:80]!r}: "
+                                  f"{info.compress_size:,} "
                                   f"bytes that say they become {info.file_size:,}), which PyTorch never writes")
     if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
         raise CheckpointError(f"{path} was written on a big-endian machine; save it again on a common one")
@@ -222,7 +227,8 @@ def _legacy(window: Window) -> Any:
         storage = storages.get(str(key))
         length = storage.nbytes if storage and storage.numel == numel else -1
         if not 0 <= length <= window.end - window.position:
-            raise CheckpointError(f"{path} was cut short or is damaged: a storage of {numel:,} numbers does not fit into "
+            raise CheckpointError(f"{path} was cut short or is damaged: a storage of {numel:,} numbers does not fit "
+                                  f"into "
                                   f"the {window.end - window.position:,} bytes that are left; fetch it again")
         storage.open = lambda start=window.position: (window.file.seek(start), window.file)[1]
         window.position += length
@@ -230,7 +236,8 @@ def _legacy(window: Window) -> Any:
 
 
 def _unpickler(window: Window, find: Callable | None = None, memory: int | None = None) -> Unpickler:
-    """A reader of tensors: `find` gives the storage that a reference means; `memory`: read them at once, bytes at most."""
+    """A reader of tensors: `find` gives the storage that a reference means; `memory`: read them at once, bytes at
+    most."""
     left, storages = [memory], {}
 
     def tensor(storage, offset, shape, stride, *rest) -> StoredTensor | Tensor:
@@ -239,7 +246,8 @@ def _unpickler(window: Window, find: Callable | None = None, memory: int | None 
             return stored
         left[0] -= stored.nbytes
         if left[0] < 0:
-            raise CheckpointError(f"{window.path} describes tensors that are larger than itself ({memory:,} bytes); it is "
+            raise CheckpointError(f"{window.path} describes tensors that are larger than itself ({memory:,} bytes); "
+                                  f"it is "
                                   f"made to exhaust the memory")
         return stored.read(storages)
 
@@ -262,6 +270,7 @@ def _storage(reference, path) -> tuple[str, Storage]:
     if name not in STORAGES:
         raise CheckpointError(f"{path} stores numbers as {str(name)[:40]}; known are {', '.join(STORAGES)}")
     if type(numel) is not int or not 0 <= numel < 2 ** 40 or of and of[0] is not None:
-        raise CheckpointError(f"{path} promises a storage of {str(numel)[:40]} numbers, or a part of one as PyTorch wrote "
+        raise CheckpointError(f"{path} promises a storage of {str(numel)[:40]} numbers, or a part of one as PyTorch "
+                              f"wrote "
                               f"before 0.4; it is damaged, or to be saved again with a newer PyTorch")
     return str(key), Storage(STORAGES[name], numel)

@@ -175,7 +175,8 @@ def test_another_architecture(tmp_path, networks):
     with pytest.raises(CheckpointError, match="holds a discriminator, and not a sketcher"):
         load_photosketch(tmp_path / "d.pth")
     torch.save({"fc.weight": torch.ones(2)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="not a generator in a layout known here.*1 tensors.*fc.weight.*you meant"):
+    with pytest.raises(CheckpointError, match="not a generator in a layout known here.*1 tensors.*fc.weight.*you "
+                                              "meant"):
         load_generator(tmp_path / "other.pth")
     save(tmp_path / "g.safetensors", G=G)
     with pytest.raises(CheckpointError, match="holds a generator, and not a discriminator"):

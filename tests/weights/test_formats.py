@@ -69,8 +69,10 @@ def ours(path, state, section):
 
 
 LAYOUTS = [rosinality_new, rosinality_old, bare_new, bare_old, ours]
-CASES = {"generator_64": ("g_ema", load_generator, rosinality_old), "generator_64_wshift": ("g_ema", load_generator, bare_new),
-         "generator_256": ("g_ema", load_generator, rosinality_new), "discriminator_64": ("d", load_discriminator, bare_old),
+CASES = {"generator_64": ("g_ema", load_generator, rosinality_old),
+         "generator_64_wshift": ("g_ema", load_generator, bare_new),
+         "generator_256": ("g_ema", load_generator, rosinality_new),
+         "discriminator_64": ("d", load_discriminator, bare_old),
          "discriminator_256": ("d", load_discriminator, ours), "photosketch": ("f", load_photosketch, bare_old)}
 
 
@@ -102,7 +104,8 @@ def test_parity_from_a_file(tmp_path, name):
 
 @pytest.mark.parametrize("write", LAYOUTS)
 def test_every_layout_gives_the_same_network(tmp_path, networks, write):
-    for network, section, load in zip(networks, ("g_ema", "d", "f"), (load_generator, load_discriminator, load_photosketch)):
+    for network, section, load in zip(networks, ("g_ema", "d", "f"),
+                                      (load_generator, load_discriminator, load_photosketch)):
         write(tmp_path / "weights.zip", network.state_dict(), section)
         loaded = load(tmp_path / "weights.zip")
         assert same(loaded, network) and loaded.config == network.config
@@ -175,7 +178,8 @@ def small_nvidia(resolution=16, z_dim=6, w_dim=8, num_mapping=2, c=5):
             D |= {f"b{r}.skip.weight": draw(c, c, 1, 1), f"b{r}.skip.resample_filter": binomial}
         G |= {f"synthesis.b{r}.torgb.weight": draw(3, c, 1, 1), f"synthesis.b{r}.torgb.bias": draw(3)}
         for layer in ["conv1", "torgb"] if r == 4 else ["conv0", "conv1", "torgb"]:
-            G |= {f"synthesis.b{r}.{layer}.affine.weight": draw(c, w_dim), f"synthesis.b{r}.{layer}.affine.bias": 1 + draw(c)}
+            G |= {f"synthesis.b{r}.{layer}.affine.weight": draw(c, w_dim),
+                  f"synthesis.b{r}.{layer}.affine.bias": 1 + draw(c)}
     D |= {"b4.conv.weight": draw(c, c + 1, 3, 3), "b4.conv.bias": draw(c), "b4.fc.weight": draw(c, 16 * c),
           "b4.fc.bias": draw(c), "b4.out.weight": draw(1, c), "b4.out.bias": draw(1)}
     return G, D
@@ -289,7 +293,8 @@ def small(**changes):
 
 @pytest.mark.parametrize("format, given, words, may", [
     ("rosinality", lambda: dict(G=small(conv_clamp=256)), "lost would be: conv_clamp=256.*without=", ("conv_clamp",)),
-    ("gansketching", lambda: dict(D=Discriminator(16, CHANNELS, mbstd_group=8)), "mbstd_group=8.*without=", ("mbstd_group",)),
+    ("gansketching", lambda: dict(D=Discriminator(16, CHANNELS, mbstd_group=8)), "mbstd_group=8.*without=",
+     ("mbstd_group",)),
     ("gansketching", lambda: dict(G=with_mean()), "w_avg, the mean latent.*without=", ("w_avg",)),
     ("rosinality", lambda: dict(G=small(z_dim=5)), "lost would be: z_dim=5.*12 here.*Use save", None),
     ("gansketching", lambda: dict(G=small(z_dim=5)), "lost would be: z_dim=5.*Use save", None),

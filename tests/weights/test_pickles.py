@@ -99,7 +99,8 @@ def entry(shape, start, end):
 
 
 def legacy_lie() -> bytes:
-    return nvidia_files.legacy_torch({"input.input": torch.ones(7)}).replace(b"K\x07N", b"\x8a\x06" + b"\xff" * 5 + b"\x00N")
+    whole = nvidia_files.legacy_torch({"input.input": torch.ones(7)})
+    return whole.replace(b"K\x07N", b"\x8a\x06" + b"\xff" * 5 + b"\x00N")
 
 
 def many_views() -> bytes:
@@ -166,7 +167,8 @@ HOSTILE = {
     "torch.Tensor(10**12)": lambda: torch_zip({"x": Call(torch.Tensor, 10 ** 12)}),
     "a storage of 10**12 numbers": lambda: storage_lie(10 ** 12),
     "a storage of 10**12 numbers in an old file": legacy_lie,
-    "a tensor of 10**12 numbers over one": lambda: torch_zip(state() | {"input.input": torch.ones(1).expand(10 ** 6, 10 ** 6)}),
+    "a tensor of 10**12 numbers over one": lambda: torch_zip(
+        state() | {"input.input": torch.ones(1).expand(10 ** 6, 10 ** 6)}),
     "two thousand names of the same numbers": many_views,
     "lists doubled 100 times": lambda: PROTO + b"]" + b"\x94]h\x00h\x00\x86a" + b"2\x86" * 100 + b".",
     "a dictionary copied again and again": lambda: PROTO + b"]\x94(" + b"K\x01K\x02\x86" * 5000 + b"e0" + b"".join(
@@ -175,7 +177,8 @@ HOSTILE = {
     "tuples nested deep, as a key": lambda: PROTO + b"})" + b"\x85" * 100_000 + b"Ns.",
     "millions of instructions": lambda: PROTO + b"]0" * 400_000 + b"N.",
     "modules within each other": module_in_itself,
-    "a zip bomb": lambda: rezipped(compression=zipfile.ZIP_DEFLATED, more=[("archive/data/extra", b"\0" * 20 * MEGABYTE)]),
+    "a zip bomb": lambda: rezipped(compression=zipfile.ZIP_DEFLATED,
+                                   more=[("archive/data/extra", b"\0" * 20 * MEGABYTE)]),
     "a member above its folder": lambda: rezipped(more=[("archive/../../evil", b"x")]),
     "a member at the root": lambda: rezipped(more=[("/etc/evil", b"x")]),
     "a symbolic link as a member": lambda: rezipped(more=[(link("archive/data/extra"), b"/etc/passwd")]),
@@ -241,7 +244,8 @@ def test_folders_links_and_devices(tmp_path):
     (tmp_path / "loop.pt").symlink_to(tmp_path / "loop.pt")
     (tmp_path / "nowhere.pt").symlink_to(tmp_path / "absent.pt")
     os.mkfifo(tmp_path / "pipe.pt")
-    for name, error, words in (("loop.pt", FileNotFoundError, "there is no file"), ("nowhere.pt", FileNotFoundError, "there is no file"),
+    for name, error, words in (("loop.pt", FileNotFoundError, "there is no file"),
+                               ("nowhere.pt", FileNotFoundError, "there is no file"),
                                ("", CheckpointError, "is a folder"), ("pipe.pt", CheckpointError, "is a device")):
         with pytest.raises(error, match=words):
             load_generator(tmp_path / name)
@@ -252,7 +256,8 @@ def unpickled(data: bytes):
 
 
 def test_values_of_every_protocol():
-    value = {"a": [1, -2, 2 ** 70, 2.5, None, True, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)], "é": {"b": OrderedDict(c=1)}}
+    value = {"a": [1, -2, 2 ** 70, 2.5, None, True, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)],
+             "é": {"b": OrderedDict(c=1)}}
     for protocol in range(6):
         assert unpickled(pickle.dumps(value, protocol)) == value
 

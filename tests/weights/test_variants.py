@@ -1,4 +1,5 @@
-"""Checkpoints as the field writes them, files that promise too much, and broken copies of every format by the hundred."""
+"""Checkpoints as the field writes them, files that promise too much, and broken copies of every format by the
+hundred."""
 import argparse
 import io
 import json
@@ -59,7 +60,8 @@ VARIANTS = {
     "without what can be computed": lambda s: without(s, "noises", ".kernel"),
     "options with a path": lambda s: {"g_ema": s, "args": argparse.Namespace(path=pathlib.Path("/data"))},
     "options of a class of one's own": lambda s: {"g_ema": s, "config": Options(), "when": types.SimpleNamespace(lr=1)},
-    "a function among the options": lambda s: {"g_ema": s, "args": argparse.Namespace(loss=torch.nn.functional.mse_loss)},
+    "a function among the options": lambda s: {
+        "g_ema": s, "args": argparse.Namespace(loss=torch.nn.functional.mse_loss)},
     "state_dict": lambda s: {"state_dict": s, "epoch": 3},
     "params_ema": lambda s: {"params_ema": s, "params": prefixed("", generator(1).state_dict())},
     "DataParallel": lambda s: prefixed("module.", s),
@@ -77,7 +79,8 @@ def test_checkpoints_as_the_field_writes_them(tmp_path, name):
     torch.save(VARIANTS[name](G.state_dict()), tmp_path / "a.pt")
     first, again = load_generator(tmp_path / "a.pt"), load_generator(tmp_path / "a.pt")
     assert torch.equal(first(z, noise_mode="none"), G(z, noise_mode="none"))
-    assert torch.equal(first(z, noise_mode="const"), again(z, noise_mode="const")), "computed noise is the same each time"
+    assert torch.equal(first(z, noise_mode="const"),
+                       again(z, noise_mode="const")), "computed noise is the same each time"
 
 
 def test_mean_latents_of_every_shape(tmp_path):
@@ -92,7 +95,8 @@ def test_mean_latents_of_every_shape(tmp_path):
 
 @pytest.mark.parametrize("content, words", [
     (lambda G: G, "whole pickled module.*Generator.*save its state_dict()"),
-    (lambda G: {"epoch": 1, "ema": torch.nn.DataParallel(G)}, "whole pickled module.*DataParallel.*save its state_dict()"),
+    (lambda G: {"epoch": 1, "ema": torch.nn.DataParallel(G)},
+     "whole pickled module.*DataParallel.*save its state_dict()"),
     (lambda G: {"a": G.state_dict(), "b": generator(1).state_dict()}, "2 networks of that kind .a., b..*state_dict"),
     (lambda G: {"synthesis.b4.const": torch.ones(3, 4, 4)}, "NVIDIA's networks are read from their whole .pkl"),
     (lambda G: without(G.state_dict(), "noise_1"), "noises.noise_1 is missing"),
@@ -124,7 +128,8 @@ def test_rebuild_shares_nothing_and_leaves_the_random_stream_alone():
 
 def safetensors_file(tensors: dict[str, list[int]], **metadata) -> bytes:
     """Empty or one-byte tensors of any shape, and any metadata."""
-    header = {key: {"dtype": "U8", "shape": shape, "data_offsets": [0, 0 if 0 in shape else 1]} for key, shape in tensors.items()}
+    header = {key: {"dtype": "U8", "shape": shape, "data_offsets": [0, 0 if 0 in shape else 1]}
+              for key, shape in tensors.items()}
     text = json.dumps(header | {"__metadata__": {key: json.dumps(value) for key, value in metadata.items()}}).encode()
     return struct.pack("<Q", len(text)) + text + b"\0" * (0 if all(0 in shape for shape in tensors.values()) else 1)
 
@@ -134,12 +139,16 @@ JUDGE = dict(categories=["cat"], targets=[], predicates=[], widths=[400_000_000]
 
 @pytest.mark.parametrize("data, load, words", [
     (safetensors_file({"input.input": [1] * 200_000}), load_generator, "200000 dimensions"),
-    (safetensors_file({"d.x": [1]}, config={"d": {"mbstd_group": 10 ** 18}}), load_discriminator, "mbstd_group=1000000000"),
-    (safetensors_file({"g_ema.x": [1]}, config={"g_ema": {"conv_clamp": float("nan")}}), load_generator, "conv_clamp=nan"),
-    (safetensors_file({"stem.weight": [1]}, config={"judge": JUDGE}), load_judge, "sizes that its 1 numbers cannot fill"),
+    (safetensors_file({"d.x": [1]}, config={"d": {"mbstd_group": 10 ** 18}}), load_discriminator,
+     "mbstd_group=1000000000"),
+    (safetensors_file({"g_ema.x": [1]}, config={"g_ema": {"conv_clamp": float("nan")}}), load_generator,
+     "conv_clamp=nan"),
+    (safetensors_file({"stem.weight": [1]}, config={"judge": JUDGE}), load_judge,
+     "sizes that its 1 numbers cannot fill"),
     (safetensors_file({"stem.weight": [1]}, config={"judge": JUDGE | {"widths": "xx"}}), load_judge, "judge|Judge"),
     (safetensors_file({"stem.weight": [1]}, config=[[1]]), load_judge, "holds no judge"),
-    (safetensors_file({"stem.weight": [400_000_000, 0]}, config={"judge": JUDGE}), load_judge, "stem.weight as of shape"),
+    (safetensors_file({"stem.weight": [400_000_000, 0]}, config={"judge": JUDGE}), load_judge,
+     "stem.weight as of shape"),
 ])
 def test_small_files_ask_for_little(tmp_path, data, load, words):
     (tmp_path / "a.safetensors").write_bytes(data)
@@ -162,7 +171,8 @@ def training_state():
     adam = torch.optim.Adam(G.parameters())
     G(torch.randn(2, 3)).sum().backward()
     adam.step()
-    return {"kind": "customize", "iteration": 3, "G": G.state_dict(), "optimizer": adam.state_dict(), "log": [[1, None, "a"]]}
+    return {"kind": "customize", "iteration": 3, "G": G.state_dict(), "optimizer": adam.state_dict(),
+            "log": [[1, None, "a"]]}
 
 
 def same(a, b) -> bool:
@@ -189,7 +199,8 @@ def test_every_flipped_bit_of_a_training_file_is_noticed_or_changes_nothing(tmp_
 
 @pytest.mark.parametrize("item, words", [
     (torch.ones(1).expand(1000, 1000), "larger than itself"), (torch.float16, "only tensors and plain containers"),
-    (argparse.Namespace(a=1), "argparse.Namespace.*only tensors and plain containers"), (torch.nn.Linear(1, 1), "only tensors"),
+    (argparse.Namespace(a=1), "argparse.Namespace.*only tensors and plain containers"),
+                                         (torch.nn.Linear(1, 1), "only tensors"),
 ])
 def test_training_files_hold_tensors_and_plain_containers(tmp_path, item, words):
     torch.save({"a": item}, tmp_path / "a.pt")
@@ -225,9 +236,10 @@ FORMATS = {
     "delta": (lambda path: load_generator(path, base=generator()), lambda path: written(
         lambda path: save_delta(path, generator(), generator()), path)),
     "judge": (load_judge, of_a_judge),
-    "rosinality": (load_generator, lambda path: torch_bytes({"g_ema": generator().state_dict(), "latent_avg": torch.ones(4),
-                                                         "args": argparse.Namespace(size=8)})),
-    "old": (load_photosketch, lambda path: torch_bytes(PhotoSketch(1, 1).state_dict(), _use_new_zipfile_serialization=False)),
+    "rosinality": (load_generator, lambda path: torch_bytes({
+        "g_ema": generator().state_dict(), "latent_avg": torch.ones(4), "args": argparse.Namespace(size=8)})),
+    "old": (load_photosketch, lambda path: torch_bytes(
+        PhotoSketch(1, 1).state_dict(), _use_new_zipfile_serialization=False)),
     "nvidia": (load_discriminator, of_nvidia),
     "training": (load_training, lambda path: written(lambda path: save_training(path, training_state()), path)),
 }
