@@ -1,6 +1,7 @@
 """What every test starts from: fixed seeds and threads, a cache of its own, and ways to skip that say why."""
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import numpy
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+# A shell that puts the tests in its background has them ignore interrupts; the tests of Ctrl-C need one that arrives.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', min(2, os.cpu_count() or 1))))
 
 

@@ -252,7 +252,7 @@ FINE = {
     ("plotting.curves", "series"): {"{}"}, ("plotting.curves", "xlabel"): {"nonsense"},
     ("plotting.curves", "ylabel"): {"nonsense"},
     ("nets.Discriminator", "mbstd_group"): {"None"}, ("ops.fir_kernel", "gain"): {"-1", "1.5"},
-    ("widgets.SampleExplorer", "folder"): {"PosixPath", "a\\x00b"},                     # made when something is saved
+    ("widgets.SampleExplorer", "folder"): {"PosixPath", "\\x00"},                     # made when something is saved
     ("world.parameters", "code"): {"[0, "}, ("measure.inception_features", "path"): {"no\\x00where"},
     ("nets.r1_penalty", "x_real"): {"3, 32, 32]"},                                     # D says it
     ("measure.satisfying_samples", "predicate"): {"''"},                                # the judge says it

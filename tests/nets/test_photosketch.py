@@ -80,5 +80,5 @@ def test_wrong_shapes_are_explained(shape):
 
 
 def test_wrong_sizes_are_explained():
-    with pytest.raises(ValueError, match="ngf=0"):
+    with pytest.raises(ValueError, match="ngf of PhotoSketch is 0"):
         PhotoSketch(0, 2)

@@ -21,7 +21,7 @@ def test_the_nearest_of_the_pool_come_back_nearest_first(G):
     expected = redness(pool).sort()
     torch.testing.assert_close(found.distances, expected.values[:5])
     torch.testing.assert_close(found.images, pool[expected.indices[:5]])
-    with pytest.raises(ValueError, match="pool of 4 samples to choose 5"):
+    with pytest.raises(ValueError, match="pool of 4 samples to choose n=5"):
         baselines.retrieve(G, redness, n=5, pool=4)
 
 

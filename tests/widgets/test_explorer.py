@@ -98,7 +98,7 @@ def test_pictures_are_saved_whole(tmp_path):
 
 
 def test_generators_that_do_not_belong_together_are_refused():
-    with pytest.raises(ValueError, match="the generator that G was made from"):
+    with pytest.raises(ValueError, match="Give the one G was made from"):
         SampleExplorer(generator(), before=generator(z_dim=4))
 
 
