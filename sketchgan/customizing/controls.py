@@ -160,7 +160,7 @@ running = []  # whose loops are open on the main thread
 
 
 def on_interrupt(number, frame):
-    """An interrupt (Ctrl-C) while loops of runs are open: a step is finished first; a second interrupt does not wait."""
+    """An interrupt (Ctrl-C) while loops of runs are open: a step is finished first; a second one does not wait."""
     for run in running:
         if not run.whole and not run.interrupted:
             run.interrupted = True                     # at the end of its step it interrupts itself

@@ -54,7 +54,8 @@ def task(weights):
     file = checkpoints.load_generator(path), checkpoints.load_discriminator(path)
     judge = load_own(Judge, weights / "judge.safetensors", "")
     return Task("pose up", *file, checkpoints.load_photosketch(weights / "photosketch.safetensors"), judge,
-                sketches=lambda seed, n: page[seed:seed + n], images=lambda: torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(9)) * 2 - 1,
+                sketches=lambda seed, n: page[seed:seed + n],
+                images=lambda: torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(9)) * 2 - 1,
                 target=lambda n: torch.rand(n, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1)
 
 
