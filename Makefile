@@ -49,7 +49,7 @@ $(VENV)/.core: pyproject.toml constraints.txt $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.everything: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,lsun,train]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,train]'
 	@touch $@
 
 install-core: $(VENV)/.core
