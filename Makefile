@@ -13,12 +13,14 @@
 # PYTHON=python3.12               the interpreter that makes the virtual environment
 # TORCH_INDEX=https://...         where torch, and only torch, comes from
 # MINUTES=10                      of training in the quickstart; 3 without it
+# WORKERS=1                       processes that share the tests, of one thread each; 2 without it
 # PIP_FIND_LINKS, PIP_INDEX_URL   are pip's own, and honoured as always
 
 SHELL := bash
 PYTHON ?= python3
 TORCH_INDEX ?=
 MINUTES ?= 3
+WORKERS ?= 2
 OPEN := $(if $(filter Darwin,$(shell uname -s)),open,xdg-open)
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -70,6 +72,9 @@ lab: install
 
 TIMED = @start=$$(date +%s); $(2); code=$$?; echo "== $(1): $$(( $$(date +%s) - start )) s"; exit $$code
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+# Small networks gain nothing from a second thread, the suite nearly half its time from a second process.
+SHARED := -n $(WORKERS) --dist loadfile
+ONE_THREAD := OMP_NUM_THREADS=1
 
 test: lint test-units test-browser test-notebooks
 
@@ -77,13 +82,13 @@ lint: install
 	$(PY) -m ruff check
 
 test-units: install
-	$(call TIMED,unit tests,$(PY) -m pytest tests --ignore=tests/browser --durations=5)
+	$(call TIMED,unit tests,$(ONE_THREAD) $(PY) -m pytest tests --ignore=tests/browser $(SHARED) --durations=12)
 
 test-browser: install
 	$(call TIMED,browser,$(PY) -m pytest tests/browser)
 
 test-notebooks: install
-	$(call TIMED,notebooks,SKETCHGAN_FAST=1 $(PY) -m pytest $(NBVAL) $(sort $(wildcard notebooks/[0-9]*.ipynb)))
+	$(call TIMED,notebooks,$(ONE_THREAD) SKETCHGAN_FAST=1 $(PY) -m pytest $(NBVAL) $(SHARED) $(sort $(wildcard notebooks/[0-9]*.ipynb)))
 
 # Not part of continuous integration: another front end, and the last kernels that answer no widget while a cell runs.
 COMPAT := .venv-compat

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from ..nets.embedding import SketchEmbedding
+from ..nets.encoders import SketchEmbedding
 from ..photos import datasets
 from ..photos.degradations import degrade_photo, redraw
 from .fitting import LossOf, TeacherConfig, publish, seeded, step_generator, train

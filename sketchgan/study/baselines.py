@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..drawing.sketches import chamfer, sketch_of
 from ..files.checks import Count, GeneratorLike, Seed, checked
 from ..files.progress import Progress
-from ..nets.embedding import SketchEmbedding
+from ..nets.encoders import SketchEmbedding
 from ..nets.sampling import sample
 
 Distance = Callable[[Tensor], Tensor]  # images [N, 3, R, R] -> distance of each to the nearest sketch, [N]

@@ -6,7 +6,7 @@ from torch import nn
 
 from ..files.readers import reading
 from ..nets.efficientnet import ImageNetFeatures
-from ..nets.embedding import SketchEmbedding
+from ..nets.encoders import Encoder, SketchEmbedding
 from ..nets.features import Features
 from ..nets.judge import Judge
 from .building import build
@@ -83,3 +83,11 @@ def load_sketch_embedding(path: str | os.PathLike, device: str | torch.device = 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
     """
     return load_own(SketchEmbedding, path, "Train one with `python -m sketchgan pretrain sketch-embedding`.", device)
+
+
+def load_encoder(path: str | os.PathLike, device: str | torch.device = "cpu") -> Encoder:
+    """An encoder in a weight file, in evaluation mode.
+
+    Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
+    """
+    return load_own(Encoder, path, "Train one with `python -m sketchgan pretrain`.", device)

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from sketchgan.nets.embedding import SketchEmbedding
+from sketchgan.nets.encoders import SketchEmbedding
 from sketchgan.pretraining.command import parser
 from sketchgan.pretraining.embedding import SketchEmbeddingConfig, contrast, train_sketch_embedding
 from sketchgan.weights.checkpoints import read_metadata

@@ -12,7 +12,7 @@ from sketchgan.customizing.stopping import StoppingRule
 from sketchgan.customizing.warmstart import WarmStart
 from sketchgan.files import tables
 from sketchgan.files.atomic import locked
-from sketchgan.nets.embedding import SketchEmbedding
+from sketchgan.nets.encoders import SketchEmbedding
 from sketchgan.nets.judge import Judge
 from sketchgan.nets.photosketch import PhotoSketch
 from sketchgan.nets.stylegan2 import Discriminator, Generator

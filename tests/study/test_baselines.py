@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from sketchgan.nets.embedding import SketchEmbedding
+from sketchgan.nets.encoders import SketchEmbedding
 from sketchgan.nets.sampling import sample
 from sketchgan.study import baselines
 from tests.stand_ins import Dark, small_generator
