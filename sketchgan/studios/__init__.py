@@ -1,0 +1,1 @@
+"""Boards on which one edits instead of drawing: directions, photographs, mixtures of models, layouts."""
