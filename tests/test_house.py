@@ -129,10 +129,10 @@ def test_exports_are_few_and_all_there():
 
 
 def order_of_folders() -> tuple[dict[str, int], list[set[str]]]:
-    """The line of the README, `files < ops < ... < {customizing, ...} < study < widgets`: folder -> place, and the
+    """The line of the README, `files < ops < ... < {customizing, ...} < widgets < studios`: folder -> place, and the
     braces."""
-    line = re.search(r'^    (files < [^`]*?widgets)$', README, flags=re.M | re.S)
-    assert line, 'README.md has the line of folders: files < ops < ... < widgets'
+    line = re.search(r'^    (files < [^`]*?studios)$', README, flags=re.M | re.S)
+    assert line, 'README.md has the line of folders: files < ops < ... < studios'
     steps = [{name for name in re.findall(r'\w+', step)} for step in re.sub(r'\s+', ' ', line[1]).split('<')]
     return {name: i for i, step in enumerate(steps) for name in step}, [step for step in steps if len(step) > 1]
 
