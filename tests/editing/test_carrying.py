@@ -4,7 +4,7 @@ import copy
 import pytest
 import torch
 
-from sketchgan.editing import PhotoEdit, ProjectConfig, carry, project
+from sketchgan.editing import PhotoEdit, ProjectConfig, carry, nearest_z, project
 from sketchgan.nets import Generator
 
 
@@ -28,7 +28,7 @@ def ws(G):
 
 
 def test_a_model_that_was_not_changed_gives_the_latents_back(G, ws):
-    assert torch.allclose(carry(ws, G, copy.deepcopy(G)), ws, atol=1e-5)
+    assert torch.allclose(carry(ws, G, copy.deepcopy(G), nearest_z(G, ws.mean(1), 5)), ws, atol=1e-5)
 
 
 def test_the_rule_row_by_row(G, customised, ws):
