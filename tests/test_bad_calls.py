@@ -249,7 +249,7 @@ def wrong_for(good) -> list:
     return ["nonsense\0", None, 3, math.nan, [], {}, (), Nothing(), torch.zeros(2, 2)]
 
 
-HELD = {"ops", "nets", "world", "measure", "portraits", "study", "widgets", "plotting"}   # a folder joins when it is through
+HELD = {"ops", "nets", "world", "measure", "portraits", "study", "widgets", "plotting"}    # joins when it is through
 # Where what is wrong elsewhere is right: (callable, argument) -> parts of the values' reprs.
 FINE = {
     **dict.fromkeys([("files.write_atomically", "path"), ("weights.save", "path"), ("weights.save_training", "path"),
