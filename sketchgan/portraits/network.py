@@ -1,4 +1,4 @@
-"""DualStyleGAN's network: a frozen generator g, and beside it a second path through which the style of an example comes.
+"""DualStyleGAN's network: a frozen generator g, and beside it a second path for the style of an example.
 
     G(w, w_e, weights) = g(w) where all weights are 0, bit for bit
 
