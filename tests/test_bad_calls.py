@@ -22,7 +22,9 @@ from PIL import Image
 import sketchgan
 
 FOLDERS = ("files", "ops", "nets", "weights", "world", "photos", "drawing", "measure", "customizing", "pretraining",
-           "editing", "study", "widgets", "plotting")
+           "editing",
+           "portraits",
+           "study", "widgets", "plotting")
 HOME = str(Path(sketchgan.__file__).parent)
 TINY = {4: 4, 8: 4, 16: 4, 32: 4}
 
@@ -52,6 +54,7 @@ def x(tmp_path_factory):
     from sketchgan.customizing import CustomizeConfig, StoppingRule, TrainingState
     from sketchgan.editing import find_components, save_components
     from sketchgan.nets import Discriminator, Features, Generator, Judge, PhotoSketch
+    from sketchgan.portraits import DualStyleGAN, save_codes, save_portraits
     from sketchgan.weights import save, save_training
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("calls")
@@ -64,9 +67,13 @@ def x(tmp_path_factory):
     (folder / "pictures").mkdir()
     for i in range(4):
         Image.fromarray(np.full((40, 40, 3), 60 * i, np.uint8)).save(folder / "pictures" / f"{i}.png")
+    P = DualStyleGAN(G).eval()
+    save_portraits(folder / "portraits.safetensors", P)
+    save_codes(folder / "codes.npz", {"a.png": G.mapping(torch.randn(1, 8))[0].detach()}, G)
     config = CustomizeConfig(iterations=2, batch=2, stopping=None)
     return SimpleNamespace(
-        folder=folder, gan=folder / "gan.safetensors", G=G, D=D, F=F, images=images, sketches=sketches,
+        folder=folder, gan=folder / "gan.safetensors", P=P, portraits=folder / "portraits.safetensors",
+        codes=folder / "codes.npz", G=G, D=D, F=F, images=images, sketches=sketches,
         judge=Judge(("cat",), (), ("standing_cat",), (4, 4, 4, 4), 6).eval(), vectors=torch.randn(12, 4),
         features=Features({"contour": 1}, 2, (4, 4, 4, 4, 4)).eval(), config=config, rule=StoppingRule(),
         state=TrainingState(G, D, F, images, config), z=torch.randn(4, 8), page=Image.new("L", (40, 40), 255),
@@ -216,6 +223,13 @@ GOOD = {
     "study.menagerie_task": lambda x: dict(name="standing_cat", weights=sketchgan.files.weights_folder()),
     "study.photo_task": lambda x: dict(pose="pictures", photos=x.folder, base=x.gan, judge=x.gan,
                                        weights=x.folder),
+    # portraits
+    "portraits.DualStyleGAN": lambda x: dict(generator=x.G), "portraits.border": lambda x: dict(resolution=64),
+    "portraits.save_portraits": lambda x: dict(path=x.folder / "made" / "new.safetensors", network=x.P),
+    "portraits.load_portraits": lambda x: dict(path=x.portraits, base=x.G),
+    "portraits.save_codes": lambda x: dict(path=x.folder / "made" / "new.npz",
+                                           codes={"a.png": x.G.mapping(x.z)[0].detach()}, base=x.G),
+    "portraits.load_codes": lambda x: dict(path=x.codes, base=x.G),
     # widgets
     "widgets.SketchPad": lambda x: dict(size=160, width=3.0, resolution=32),
     "widgets.LiveTraining": lambda x: dict(G=x.G, D=x.D, F=x.F, sketches=x.sketches, config=x.config, minutes=1.0),
@@ -267,12 +281,15 @@ def wrong_for(good) -> list:
     return ["nonsense\0", None, 3, math.nan, [], {}, (), Nothing(), torch.zeros(2, 2)]
 
 
-HELD = {"ops", "nets", "world", "measure", "editing", "study", "widgets", "plotting"}  # joins when it is through
+HELD = {"ops", "nets", "world", "measure", "study", "widgets", "plotting",      # a folder joins when it is through
+        "editing",
+        "portraits"}
 # Where what is wrong elsewhere is right: (callable, argument) -> parts of the values' reprs.
 FINE = {
     **dict.fromkeys([("files.write_atomically", "path"), ("weights.save", "path"), ("weights.save_training", "path"),
                      ("weights.save_delta", "path"), ("weights.export", "path"), ("drawing.write_document", "path"),
                      ("photos.prepare", "out")], {"missing"}),                        # folders are made
+    **dict.fromkeys([("portraits.save_portraits", "path"), ("portraits.save_codes", "path")], {"Posix", "no\\x00"}),
     **dict.fromkeys([("nets.Generator", "channels"), ("nets.Discriminator", "channels")], {"{}", "None"}),
     **dict.fromkeys([("nets.Judge", "targets"), ("nets.Judge", "predicates")], {"[]", "()"}),
     **dict.fromkeys([(f"plotting.{name}", argument) for name, argument in (
