@@ -198,9 +198,9 @@ GOOD = {
     "editing.carry": lambda x: dict(ws=x.G.mapping(x.z), original=x.G, customised=x.G, z=x.z),
     "editing.nearest_z": lambda x: dict(G=x.G, w=x.G.mapping(x.z)[:, 0].detach(), steps=1),
     **{f"editing.{name}": lambda x: dict(G=x.G, images=x.images[:2], D=x.D, config=sketchgan.editing.ProjectConfig(
-        steps=1)) for name in ("project", "projecting")},
+        steps=0)) for name in ("project", "projecting")},
     "editing.psnr": lambda x: dict(images=x.images, target=x.images),
-    "editing.usual_losses": lambda x: dict(G=x.G, D=x.D, config=sketchgan.editing.ProjectConfig(steps=1), count=2),
+    "editing.usual_losses": lambda x: dict(G=x.G, D=x.D, config=sketchgan.editing.ProjectConfig(steps=0), count=2),
     "editing.Direction": lambda x: dict(name="a", vector=torch.ones(8), stdev=1.0, layers=range(2)),
     "editing.Mixer": lambda x: dict(models={"original": x.G}),
     "editing.added": lambda x: dict(amounts={"a": 1.0}),

@@ -1,17 +1,17 @@
 """Photo editing with a customised model: latents that were found in the original, carried over to the customised one.
 
 Customising changes the mapping network alone. So a z means something to both models, and a w, which is behind the
-mapping network, is painted by both alike: fed with the same w+, the customised model would paint the photograph as it
-was. What is carried must therefore pass through z. The paper stays in z all along: project into z, feed it to the
-customised model. But few photographs have a z that paints them. Here:
+mapping network, is painted by both alike: with the same w+ the customised model would paint the photograph as it was.
+What is carried must pass through z. The paper stays in z all along: project into z, feed it to the customised model.
+But few photographs have a z that paints them. Here:
 
-    z*     = the z whose w is nearest to the mean row of ws            (`starts.nearest_z`, by the mapping network alone)
+    z*     = the z whose w is nearest to the mean row of ws           (`starts.nearest_z`, by the mapping network alone)
     carry  = w_customised(z*) + keep * (ws - w_original(z*))
 
-The first term is what the customised model makes of the nearest sample; the second, an offset for each layer, is what no
-sample had: this coat, this meadow. With keep = 0 it is the paper's rule from another z*; a customised model equal to the
-original gives ws back, whatever keep's layers. The offset also holds whatever of the old pose z* does not say, so a
-model whose pose is far from the photograph's may want less of it, or none of it in the first layers, where pose is.
+The first term is what the customised model makes of the nearest sample; the second, an offset for each layer, is what
+no sample had: this coat, this meadow. With keep = 0 it is the paper's rule from another z*; with keep = 1 a customised
+model equal to the original gives ws back. The offset also holds whatever of the old pose z* does not say, so a model
+whose pose is far from the photograph's may want less of it, or none in the first layers, where pose is.
 """
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from ..files.checks import Able, GeneratorLike, Limits, Vectors, Whole, checked, shape
-from .projector import Projection, with_noises
+from ..files.checks import Able, GeneratorLike, Limits, Vectors, Whole, check_fields, checked, shape
+from .projector import with_noises
 from .starts import nearest_z
 
 Latents = shape("N", "L", "D")
+Keep = Annotated[float, Limits(least=0, most=2)]
 Layers = range | list[Whole] | tuple[Whole, ...] | None
 
 
 @checked
 @torch.no_grad()
 def carry(ws: Latents, original: GeneratorLike, customised: GeneratorLike, z: Vectors | None = None,
-          keep: Annotated[float, Limits(least=0, most=2)] = 1.0, layers: Layers = None) -> Tensor:
+          keep: Keep = 1.0, layers: Layers = None) -> Tensor:
     """Latents [N, num_ws, w_dim] of the customised model for pictures that `ws` of the original paint.
 
     Args:
@@ -45,8 +46,8 @@ def carry(ws: Latents, original: GeneratorLike, customised: GeneratorLike, z: Ve
     """
     if (original.z_dim, original.w_dim, original.num_ws) != (customised.z_dim, customised.w_dim, customised.num_ws):
         raise ValueError(f"customised has z, w and layers of {customised.z_dim}, {customised.w_dim}, "
-                         f"{customised.num_ws}, original of {original.z_dim}, {original.w_dim}, {original.num_ws}: give "
-                         "the generator that it was customised from")
+                         f"{customised.num_ws}, original of {original.z_dim}, {original.w_dim}, {original.num_ws}: "
+                         "give the generator that it was customised from")
     if ws.shape[1:] != (original.num_ws, original.w_dim):
         raise ValueError(f"ws is {list(ws.shape)}; wanted [N, {original.num_ws}, {original.w_dim}] of the original")
     z = nearest_z(original, ws.mean(1)) if z is None else z
@@ -73,18 +74,19 @@ class PhotoEdit:
     network are those of the projection: both are the photograph's own.
     """
 
-    found: Annotated[Projection, Able(names=("ws", "G"))]
-    customised: torch.nn.Module
-    keep: float = 1.0
+    found: Annotated[object, Able(names=("ws", "G", "noises"))]
+    customised: GeneratorLike
+    keep: Keep = 1.0
     layers: Layers = None
 
     def __post_init__(self):
+        check_fields(self)
         self.z = self.found.z if self.found.z is not None else nearest_z(self.found.G, self.found.ws.mean(1))
 
     @property
     def ws(self) -> Tensor:
         """Latents for the customised model [N, num_ws, w_dim]."""
-        return carry(self.found.ws, self.found.G, self.customised, self.z, float(self.keep), self.layers)
+        return carry(self.found.ws, self.found.G, self.customised, self.z, self.keep, self.layers)
 
     @torch.no_grad()
     def paint(self, edit: Callable[[Tensor], Tensor] | None = None, swapped: bool = True) -> Tensor:

@@ -4,9 +4,10 @@
     found.ws, found.images                                # latents [N, num_ws, w_dim], and what G paints of them
     for step in projecting(G, images, D, config): ...     # the same with a live view; leave the loop to stop
 
-A loss is descended in one of three spaces. `z` is what the generator was trained with: its pictures are all samples, and
-few photographs are among them. `w` is behind the mapping network, one vector for all layers. `w+` has a vector a layer
-(Abdal et al. 2019), comes nearest, and edits worst: the further from w, the less directions mean. The loss of a picture:
+A loss is descended in one of three spaces. `z` is what the generator was trained with: its pictures are all samples,
+and few photographs are among them. `w` is behind the mapping network, one vector for all layers. `w+` has a vector a
+layer (Abdal et al. 2019), comes nearest, and edits worst: the further from w, the less directions mean. The loss of a
+picture:
 
     pixels * mean |G(ws) - x|^2  +  perceptual * d(G(ws), x)       d: measure.perceptual_distance
 
@@ -70,6 +71,9 @@ class ProjectConfig:
     search: Search = field(default_factory=Search)
     seed: Seed = 0                  # of the wandering and of the search
     __post_init__ = check_fields
+
+
+DEFAULT = ProjectConfig()
 
 
 @dataclass
@@ -200,7 +204,7 @@ class _Descent:
                 noise.copy_((noise - noise.mean((1, 2, 3), True)) / noise.std((1, 2, 3), keepdim=True))
 
 
-def _begin(G: Generator, likeness: Likeness, config: ProjectConfig, encoder: Encoder | None,
+def _begin(G: nn.Module, likeness: Likeness, config: ProjectConfig, encoder: Encoder | None,
            noises: list[Tensor]) -> tuple[Tensor, Tensor | None]:
     """ws [N, num_ws, w_dim] to start from, and their z where it is known."""
     n = len(likeness.target)
@@ -217,7 +221,7 @@ def _begin(G: Generator, likeness: Likeness, config: ProjectConfig, encoder: Enc
 
 
 @checked
-def projecting(G: GeneratorLike, images: Images, D: nn.Module | None = None, config: ProjectConfig | None = None,
+def projecting(G: GeneratorLike, images: Images, D: nn.Module | None = None, config: ProjectConfig = DEFAULT,
                encoder: Encoder | None = None) -> Iterator[Projection]:
     """Seek latents of images [N, 3, R, R]; yields the best so far after the start and after each step.
 
@@ -229,10 +233,11 @@ def projecting(G: GeneratorLike, images: Images, D: nn.Module | None = None, con
     Raises:
         ValueError: if the images have another size, or the encoder belongs to another generator.
     """
-    config = config or ProjectConfig()
+    if D is not None and getattr(D, "resolution", G.resolution) != G.resolution:
+        raise ValueError(f"D sees {D.resolution} px and this generator paints {G.resolution}: give its own D")
     if images.shape[1:] != (3, G.resolution, G.resolution):
-        raise ValueError(f"images are {list(images.shape)} and this generator paints {G.resolution} px: crop and resize "
-                         f"them first, photos.open_images(folder, {G.resolution}) does")
+        raise ValueError(f"images are {list(images.shape)} and this generator paints {G.resolution} px: crop and "
+                         f"resize them first, photos.open_images(folder, {G.resolution}) does")
     began, device = time.monotonic(), next(G.parameters()).device
     G = copy.deepcopy(G).eval().requires_grad_(False)
     likeness = Likeness(images.to(device), None if D is None else Levels(D.eval()), config)
@@ -268,9 +273,9 @@ def better(best: Projection, now: Projection) -> Projection:
 def tuning(pivot: Projection, likeness: Likeness, began: float = 0.0) -> Iterator[Projection]:
     """Pivotal tuning: latents and noise stay, the synthesis network learns to paint these pictures of them.
 
-    One network for all pictures of the batch; the mapping network stays as it was. Yields like `projecting`; the best is
-    that of the whole batch. Source: Roich et al. 2021, "Pivotal Tuning for Latent-based Editing of Real Images", section
-    3.2.
+    One network for all pictures of the batch; the mapping network stays as it was. Yields like `projecting`; the best
+    is that of the whole batch. Source: Roich et al. 2021, "Pivotal Tuning for Latent-based Editing of Real Images",
+    section 3.2.
     """
     config, G = pivot.config, copy.deepcopy(pivot.G)
     learnt = [p.requires_grad_(True) for name, p in G.named_parameters() if not name.startswith("style.")]
@@ -297,10 +302,10 @@ def tuning(pivot: Projection, likeness: Likeness, began: float = 0.0) -> Iterato
     yield replace(best, G=G.requires_grad_(False))
 
 
-def project(G: GeneratorLike, images: Images, D: nn.Module | None = None, config: ProjectConfig | None = None,
+@checked
+def project(G: GeneratorLike, images: Images, D: nn.Module | None = None, config: ProjectConfig = DEFAULT,
             encoder: Encoder | None = None, progress: bool = True) -> Projection:
     """`projecting` to its end, with a bar: the best for each picture."""
-    config = config or ProjectConfig()
     with Progress(total=config.steps + config.tune, desc=f"projecting {len(images)}", unit="step",
                   disable=not progress) as bar:
         for found in projecting(G, images, D, config, encoder):
@@ -310,7 +315,7 @@ def project(G: GeneratorLike, images: Images, D: nn.Module | None = None, config
 
 
 @checked
-def usual_losses(G: GeneratorLike, D: nn.Module | None = None, config: ProjectConfig | None = None,
+def usual_losses(G: GeneratorLike, D: nn.Module | None = None, config: ProjectConfig = DEFAULT,
                  encoder: Encoder | None = None, count: Count = 8, seed: Seed = 0, progress: bool = True) -> Tensor:
     """What the same projection reaches for `count` of the generator's own samples [count]: what is usual.
 
@@ -319,4 +324,4 @@ def usual_losses(G: GeneratorLike, D: nn.Module | None = None, config: ProjectCo
     z = torch.randn(count, G.z_dim, generator=torch.Generator().manual_seed(seed)).to(next(G.parameters()).device)
     with torch.no_grad():
         own = G(z, noise_mode="const").clamp(-1, 1)
-    return project(G, own, D, replace(config or ProjectConfig(), tune=0), encoder, progress).losses
+    return project(G, own, D, replace(config, tune=0), encoder, progress).losses

@@ -1,4 +1,4 @@
-"""Where a projection begins, and what else is asked of the mapping network alone: the spread of w, the z nearest to a w.
+"""Where a projection begins, and what is asked of the mapping network alone: the spread of w, the z nearest to a w.
 
 Three starts: the mean w (Karras et al. 2020, appendix D), which needs nothing; an encoder's answer (pretraining/
 photo_encoder.py), milliseconds; and a search of z without gradients, CMA-ES, which looks in many places where a descent

@@ -1,4 +1,4 @@
-"""Trains everything that ships:  python -m sketchgan pretrain {gan,sketcher,judge,features,photo-judge,photo-encoder} --help
+"""Trains everything that ships:  python -m sketchgan pretrain {gan,sketcher,judge,features,...} --help
 
     python -m sketchgan pretrain features --out outputs/features.safetensors
     python -m sketchgan pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
@@ -178,7 +178,8 @@ def _photo_judge(args: argparse.Namespace) -> None:
 
 
 def _photo_encoder(args: argparse.Namespace) -> None:
-    quality = train_photo_encoder(args.generator, _config(PhotoEncoderConfig, args), args.out, args.minutes, args.device)
+    config = _config(PhotoEncoderConfig, args)
+    quality = train_photo_encoder(args.generator, config, args.out, args.minutes, args.device)
     print(f"explains {quality['explained']:.0%} of w's variance and paints {quality['samples']} fresh samples again at "
           f"{quality['psnr']:.1f} dB, in {quality['ms_per_image']:.1f} ms each; {args.out}")
 

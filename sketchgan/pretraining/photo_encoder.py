@@ -1,6 +1,6 @@
 """A photo encoder: which latents of a generator would paint this picture, told in milliseconds.
 
-    python -m sketchgan pretrain photo-encoder data/weights/horse64.safetensors --out data/weights/horse64_encoder.safetensors
+    python -m sketchgan pretrain photo-encoder data/weights/horse64.safetensors --out horse64_photo_encoder.safetensors
 
 It is what projection (editing/projector.py) begins with. Its teacher is the generator itself: each step draws z, paints
 G(z), spoils the picture a little, and asks for the ws it was painted from. No photograph is needed, so any generator of

@@ -1,4 +1,4 @@
-"""Carrying latents over to a customised model: an unchanged model changes nothing, and z decides what a changed one does."""
+"""Carrying latents over: an unchanged model changes nothing, and z decides what a customised one does."""
 import copy
 
 import pytest

@@ -1,4 +1,4 @@
-"""The projector: what it paints is what it says, the best is kept, pictures do not see each other, bad input is told."""
+"""The projector: what it paints is what it says, the best is kept, pictures do not see each other."""
 import pytest
 import torch
 
