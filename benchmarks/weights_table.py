@@ -76,7 +76,7 @@ def row(path) -> str:
             quality = (f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), "
                        f"{q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image")
         elif config.get("encoder", {}).get("in_channels") == 3:
-            what = f"photo encoder of {path.stem.removesuffix('_photo_encoder')}: pictures to w, where projection begins"
+            what = f"photo encoder of {path.stem.removesuffix('_photo_encoder')}: a picture to w, to begin projection"
             quality = (f"explains {q['explained']:.0%} of w's variance; paints {q['samples']} fresh samples at "
                        f"{q['psnr']:.1f} dB; {q['ms_per_image']:.0f} ms an image, busy core")
         elif "sketchembedding" in config:

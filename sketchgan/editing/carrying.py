@@ -78,10 +78,12 @@ class PhotoEdit:
     customised: GeneratorLike
     keep: Keep = 1.0
     layers: Layers = None
+    z: Vectors | None = None        # the projection's, or the nearest, which is sought
 
     def __post_init__(self):
         check_fields(self)
-        self.z = self.found.z if self.found.z is not None else nearest_z(self.found.G, self.found.ws.mean(1))
+        if self.z is None:
+            self.z = self.found.z if self.found.z is not None else nearest_z(self.found.G, self.found.ws.mean(1))
 
     @property
     def ws(self) -> Tensor:
