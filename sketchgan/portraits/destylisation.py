@@ -4,10 +4,10 @@
     encode = nearest_codes(G, features)                             # or an encoder of this base
     found = destylise(G, tuned, styles.images, encode, features)    # codes of style and of content, a picture of it
 
-Three stages. The encoder's answer to an example is its style code, `extrinsic`. From there a code is sought with which g',
-the generator fine-tuned on all examples, paints it: because g' is still near g, g paints the same code as a photograph;
-rows of colour are put back, and the code is drawn towards the mean, for what is not quite natural. Encoding that
-picture gives `intrinsic`, a code of content within reach of g. No true pair is needed, and none is ever seen.
+Three stages. The encoder's answer to an example is its style code, `extrinsic`. From there a code is sought with which
+g', the generator fine-tuned on all examples, paints it: because g' is still near g, g paints the same code as a
+photograph; rows of colour are put back, and the code is drawn towards the mean, for what is not quite natural. Encoding
+that picture gives `intrinsic`, a code of content within reach of g. No true pair is needed, and none is ever seen.
 """
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ def optimised_codes(G: Generator, start: Tensor, images: Tensor, features: nn.Mo
                     config: DestyliseConfig = DestyliseConfig()) -> Tensor:
     """Codes [N,num_ws,w_dim] near `start` with which a generator paints `images`: `L_perc + alike * std over rows`.
 
-    Also the way in for a photograph, with g itself. Adam's rate rises over the first 5 % of the steps and falls over the
-    last 25 %, as published.
+    Also the way in for a photograph, with g itself. Adam's rate rises over the first 5 % of the steps and falls over
+    the last 25 %, as published.
     """
     unit = spread_of_w(G)
     with torch.no_grad():

@@ -1,8 +1,8 @@
 """Style examples: scenes of Menagerie painted by eight painters, or any folder of pictures.
 
 A painter sees a scene's surfaces, light and outlines, and paints the same subject in a way of its own: other
-proportions, other colours, other lines. So for each painting the photograph is known that it was made from, and for each
-photograph the painting that each painter would make of it: what destylisation and transfer should give is known.
+proportions, other colours, other lines. So for each painting the photograph is known that it was made from, and for
+each photograph the painting that each painter would make of it: what destylisation and transfer should give.
 """
 from __future__ import annotations
 
