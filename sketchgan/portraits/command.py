@@ -35,7 +35,6 @@ from .destylisation import (
     DestyliseConfig,
     destylise,
     nearest_codes,
-    optimised_codes,
     true_codes,
     tuned_on,
 )
@@ -46,7 +45,7 @@ from .training import PortraitConfig, PortraitTraining, train_portraits
 from .transfer import COLOUR, STRUCTURE, Portraitist
 
 NETWORK, STYLES, CONTENTS, SAMPLER = "portraits.safetensors", "styles.npz", "contents.npz", "sampler.safetensors"
-SAMPLES = 64
+SAMPLES, ENCODING = 64, 30        # of what the critic's spread is measured; steps of descent of an encoding
 
 
 def base_file(name: str) -> Path:
@@ -68,7 +67,7 @@ def codes_of(G: Generator, D: Discriminator, styles: StyleExamples, config: Dest
              samples: int) -> tuple[Tensor, Tensor, Tensor]:
     """Extrinsic and intrinsic codes of style examples, and pictures of their contents; `known`: the scenes' own."""
     critic = critic_of(G, D)
-    encode = nearest_codes(G, critic, samples)
+    encode = nearest_codes(G, critic, samples, ENCODING)
     if not known:
         found = destylise(G, tuned_on(G, D, styles.images, config), styles.images, encode, critic, config)
         return found.extrinsic, found.intrinsic, found.content
@@ -76,7 +75,9 @@ def codes_of(G: Generator, D: Discriminator, styles: StyleExamples, config: Dest
         raise ValueError("--known takes the true contents of painted scenes; these styles are a folder of pictures")
     intrinsic = true_codes(G, styles.code)
     with torch.no_grad():
-        return encode(styles.images), intrinsic, G.synthesis(intrinsic, "none").clamp(-1, 1)
+        content = G.synthesis(intrinsic, "none").clamp(-1, 1)
+    extrinsic = torch.cat([encode(part) for part in Progress(styles.images.split(16), desc="encoding", leave=False)])
+    return extrinsic, intrinsic, content
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -125,10 +126,10 @@ def _train(args: argparse.Namespace) -> None:
 
 # ------------------------------------------------------------------------------------------------------------- transfer
 
-def open_portraits(folder: str | os.PathLike, base: str | None = None, device: str = "cpu", steps: int = 100,
+def open_portraits(folder: str | os.PathLike, base: str | None = None, device: str = "cpu", steps: int = 60,
                    samples: int = 1024) -> Portraitist:
-    """The network of a folder with its styles. Of a picture the content is the nearest sample of the base, then `steps`
-    of descent with g; the style is the nearest sample too, as in training, then `steps` of refinement."""
+    """The network of a folder with its styles, and encoders of pictures: the nearest sample of the base, then descent
+    with g; of a style, then `steps` of refinement."""
     folder = Path(folder)
     info = read_metadata(folder / NETWORK)
     path = base_file(base or str(info.get("base_file", "")).removesuffix("64.safetensors"))
@@ -136,19 +137,14 @@ def open_portraits(folder: str | os.PathLike, base: str | None = None, device: s
     P = storing.load_portraits(folder / NETWORK, G, device)
     sampler = storing.load_sampler(folder / SAMPLER, G) if (folder / SAMPLER).is_file() else None
     critic = functools.cache(lambda: critic_of(G, D))          # made when first asked for: most calls need neither
-    nearest = functools.cache(lambda: nearest_codes(G, critic(), samples))
-
-    def encode(images: Tensor) -> Tensor:
-        with torch.enable_grad():
-            return optimised_codes(G, nearest()(images), images, critic(), DestyliseConfig(steps=steps))
+    encode = functools.cache(lambda: nearest_codes(G, critic(), samples, ENCODING))
 
     def encode_style(images: Tensor) -> Tensor:
-        start = nearest()(images)
-        with torch.enable_grad():
-            return refine(P, start, start, images, critic(), RefineConfig(steps=steps))
+        start = encode()(images)
+        return refine(P, start, start, images, critic(), RefineConfig(steps=steps))
 
-    return Portraitist(P, storing.load_codes(folder / STYLES, G), storing.load_pictures(folder / STYLES), encode,
-                       encode_style, sampler)
+    return Portraitist(P, storing.load_codes(folder / STYLES, G), storing.load_pictures(folder / STYLES),
+                       lambda images: encode()(images), encode_style, sampler)
 
 
 def picture(path: str, resolution: int) -> Tensor:

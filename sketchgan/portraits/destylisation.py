@@ -82,11 +82,13 @@ def _described(features: nn.Module, images: Tensor) -> Tensor:
 
 
 @checked
-def nearest_codes(G: Generator, features: nn.Module, samples: Count = 2048, seed: Seed = 0) -> Encode:
-    """An encoder without training: the latents of that one of many samples of g which looks most like the picture.
+def nearest_codes(G: Generator, features: nn.Module, samples: Count = 2048, steps: Whole = 0,
+                  seed: Seed = 0) -> Encode:
+    """An encoder without training: the latents of that one of many samples of g which looks most like the picture, and
+    from there `steps` of descent, without which pictures that are alike share a code.
 
     features: a network that sees (`losses.CriticFeatures` of the base's discriminator). An encoder that was trained for
-    this base is better, and is given in its place wherever one is asked for.
+    this base is quicker, and is given in its place wherever one is asked for.
     """
     random = torch.Generator().manual_seed(seed)
     ws, seen = [], []
@@ -96,10 +98,13 @@ def nearest_codes(G: Generator, features: nn.Module, samples: Count = 2048, seed
             seen.append(_described(features, G.synthesis(ws[-1], "none").clamp(-1, 1)))
     ws, seen = torch.cat([w[:, 0] for w in ws]), torch.cat(seen)
 
-    @torch.no_grad()
     def encode(images: Tensor) -> Tensor:
-        nearest = torch.cdist(_described(features, images.to(seen)), seen).argmin(1)
-        return ws[nearest][:, None].repeat(1, G.num_ws, 1)
+        images = images.to(seen)
+        with torch.no_grad():
+            nearest = torch.cdist(_described(features, images), seen).argmin(1)
+        start = ws[nearest][:, None].repeat(1, G.num_ws, 1)
+        with torch.enable_grad():
+            return optimised_codes(G, start, images, features, DestyliseConfig(steps=steps)) if steps else start
 
     return encode
 

@@ -115,7 +115,7 @@ def test_destylisation_finds_the_code_that_g_painted():
     """Where g' is g and the examples are g's own samples, the content is the example itself."""
     G, D = base()
     critic = command.critic_of(G, D)
-    encode = destylisation.nearest_codes(G, critic, 96, seed=3)
+    encode = destylisation.nearest_codes(G, critic, 96, 0, seed=3)
     z = torch.randn(96, 8, generator=torch.Generator().manual_seed(3))[:64]
     with torch.no_grad():
         styles = G.synthesis(G.mapping(z[:2]), "none").clamp(-1, 1)
@@ -139,6 +139,8 @@ def test_the_command_from_pictures_to_portraits(tmp_path, monkeypatch, capsys):
         Image.new("RGB", (40, 40), (80 * i, 90, 200)).save(tmp_path / "styles" / f"{i}.png")
     train = ["portrait", "train", "base.safetensors", "styles", "--out", "made", "--samples", "32", "--batch", "2",
              "--stage2", "1,0,0"]
+    monkeypatch.setattr(command, "ENCODING", 1)
+    monkeypatch.setattr(command, "fit_sampler", lambda *a, **k: refinement.fit_sampler(*a, steps=5, **k))
     monkeypatch.setattr(command, "DestyliseConfig", lambda **more: destylisation.DestyliseConfig(
         **{"tune": 1, "steps": 1, "batch": 2} | more))
     main([*train, "--stage3", "1"])
