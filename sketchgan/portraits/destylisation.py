@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..files.checks import Count, Images, Limits, Positive, Seed, Weight, Whole, check_fields, checked, shape
+from ..files.checks import Count, Images, Limits, Positive, Seed, Vectors, Weight, Whole, check_fields, checked
 from ..files.progress import Progress
 from ..nets import losses as game
 from ..nets.augment import augment
@@ -31,7 +31,6 @@ from . import losses
 from .network import border
 
 Encode = Callable[[Tensor], Tensor]     # pictures [N,3,R,R] -> latents [N,num_ws,w_dim]
-Rows = shape("N", "L", "D")
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,8 @@ def destylise(G: Generator, tuned: Generator, styles: Images, encode: Encode, fe
     return Destylised(*(torch.cat(parts) for parts in zip(*found)))
 
 
-def true_codes(G: Generator, code: Tensor, seed: int = 0) -> Tensor:
+@checked
+def true_codes(G: Generator, code: Vectors, seed: Seed = 0) -> Tensor:
     """The latents [N,num_ws,w_dim] of scenes' codes [N,K], for a base that learnt them (preset 'laptop'): what
     destylisation should find."""
     with torch.no_grad():

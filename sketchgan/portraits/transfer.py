@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..files.checks import Count, checked
+from ..files.checks import Count, checked, shape
 from ..plotting import image_grid, stack
 from .destylisation import truncated
 from .network import DualStyleGAN, weight_rows
 
 STRUCTURE, COLOUR = 0.75, 1.0       # the published weights of cartoons
+Codes = shape("N", "L", "D")
 Preserve = Literal["no", "weights", "code"]
 
 
@@ -31,7 +32,7 @@ def weights_of(network: DualStyleGAN, structure: float = STRUCTURE, colour: floa
 
 @checked
 @torch.no_grad()
-def restyle(network: DualStyleGAN, ws: Tensor, style: Tensor, structure: float = STRUCTURE, colour: float = COLOUR,
+def restyle(network: DualStyleGAN, ws: Codes, style: Codes, structure: float = STRUCTURE, colour: float = COLOUR,
             weights: list | tuple | None = None, preserve_colour: Preserve = "no", truncation_psi: float = 1.0,
             noise_mode: str = "const") -> Tensor:
     """Contents `ws [N, num_ws, w_dim]` in a style `[1 or N, num_ws, w_dim]`: pictures `[N, 3, R, R]` in [-1, 1].
