@@ -22,7 +22,9 @@ from PIL import Image
 import sketchgan
 
 FOLDERS = ("files", "ops", "nets", "weights", "world", "photos", "drawing", "measure", "customizing", "pretraining",
-           "portraits", "study", "widgets", "plotting")
+           "editing",
+           "portraits",
+           "study", "widgets", "plotting")
 HOME = str(Path(sketchgan.__file__).parent)
 TINY = {4: 4, 8: 4, 16: 4, 32: 4}
 
@@ -41,9 +43,8 @@ def exported() -> dict:
 
 
 # Made by the library for people to read, not to be made by them.
-RECORDS = {"portraits.PortraitStep", "portraits.StyleExamples", "measure.Estimate",
-           "measure.Extractor", "customizing.Look", "customizing.Step", "drawing.UsualBox",
-           "study.Task"}
+RECORDS = {"measure.Estimate", "measure.Extractor", "customizing.Look", "customizing.Step", "drawing.UsualBox",
+           "editing.Named", "study.Task", "portraits.PortraitStep", "portraits.StyleExamples"}
 EXPORTED = {name: value for name, value in exported().items() if name not in RECORDS}
 
 
@@ -51,6 +52,7 @@ EXPORTED = {name: value for name, value in exported().items() if name not in REC
 def x(tmp_path_factory):
     """Good values to call with: tiny networks, pictures, files."""
     from sketchgan.customizing import CustomizeConfig, StoppingRule, TrainingState
+    from sketchgan.editing import find_components, save_components
     from sketchgan.nets import Discriminator, Features, Generator, Judge, PhotoSketch
     from sketchgan.portraits import DualStyleGAN, save_codes, save_portraits, save_sampler
     from sketchgan.portraits.refinement import StyleSampler
@@ -62,6 +64,7 @@ def x(tmp_path_factory):
     sketches[:, :, 8:24, 8:10] = -1
     save(folder / "gan.safetensors", G=G, D=D, F=F)
     save_training(folder / "training.pt", {"a": torch.zeros(2)})
+    save_components(folder / "w.npz", find_components(G, samples=50))
     (folder / "pictures").mkdir()
     for i in range(4):
         Image.fromarray(np.full((40, 40, 3), 60 * i, np.uint8)).save(folder / "pictures" / f"{i}.png")
@@ -189,6 +192,34 @@ GOOD = {
     "customizing.seeded": lambda x: dict(seed=1, name="a"),
     "customizing.warm_start": lambda x: dict(G=x.G, F=x.F, sketches=x.sketches, generator=x.random,
                                              config=sketchgan.customizing.WarmStart(48, 0.25, rounds=1)),
+    # editing
+    "editing.Components": lambda x: dict(mean=torch.zeros(8), vectors=torch.eye(8)[:3], stdev=torch.ones(3),
+                                         share=torch.ones(3) / 3),
+    "editing.Direction": lambda x: dict(name="a", vector=torch.ones(8), stdev=1.0, layers=range(2)),
+    "editing.Mixer": lambda x: dict(models={"original": x.G}),
+    "editing.added": lambda x: dict(amounts={"a": 1.0}),
+    "editing.agreement": lambda x: dict(mixer=sketchgan.editing.Mixer({"original": x.G}), shares={"original": 1.0},
+                                        z=x.z),
+    "editing.barycentric": lambda x: dict(point=(0.5, 0.5), corners=((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))),
+    "editing.edit": lambda x: dict(ws=x.G.mapping(x.z), direction=sketchgan.editing.Direction("a", torch.ones(8), 1.0),
+                                   sigma=1.0, layers=range(2), center=torch.zeros(8)),
+    "editing.find_components": lambda x: dict(G=x.G, count=3, samples=50),
+    "editing.find_directions": lambda x: dict(G=x.G, attributes=lambda images: {"light": images.mean((1, 2, 3))},
+                                              samples=16, tried=4, layers=(range(2),)),
+    "editing.interpolate": lambda x: dict(G=x.G, z=x.z, frames=2),
+    "editing.judged": lambda x: dict(judge=sketchgan.nets.Judge(
+        ("cat",), [sketchgan.nets.judge.Target("cat.ear", "number")], (), (4, 4, 4, 4), 6), category="cat"),
+    "editing.load_components": lambda x: dict(path=x.folder / "w.npz", w_dim=8),
+    "editing.movement": lambda x: dict(G=x.G, direction=sketchgan.editing.Direction("a", torch.ones(8), 1.0),
+                                       attributes=lambda images: {"light": images.mean((1, 2, 3))}, samples=4),
+    "editing.paint": lambda x: dict(G=x.G, ws=x.G.mapping(x.z)),
+    "editing.principal_components": lambda x: dict(batches=[x.vectors], count=2),
+    "editing.same_meaning": lambda x: dict(a={"light": 1.0}, b={"light": 0.5}),
+    "editing.save_components": lambda x: dict(path=x.folder / "components.npz",
+                                              components=sketchgan.editing.find_components(x.G, samples=50)),
+    "editing.save_film": lambda x: dict(path=x.folder / "film.gif", images=x.images),
+    "editing.slerp": lambda x: dict(a=x.z[0], b=x.z[1], t=0.5),
+    "editing.strength": lambda x: dict(name="a", amount=0.5),
     # pretraining, study
     "pretraining.GanConfig": lambda x: dict(),
     "pretraining.GanTrainer": lambda x: dict(images=x.images, config=sketchgan.pretraining.GanConfig(
@@ -280,7 +311,9 @@ def wrong_for(good) -> list:
     return ["nonsense\0", None, 3, math.nan, [], {}, (), Nothing(), torch.zeros(2, 2)]
 
 
-HELD = {"ops", "nets", "world", "measure", "portraits", "study", "widgets", "plotting"}    # joins when it is through
+HELD = {"ops", "nets", "world", "measure", "study", "widgets", "plotting",      # a folder joins when it is through
+        "editing",
+        "portraits"}
 # Where what is wrong elsewhere is right: (callable, argument) -> parts of the values' reprs.
 FINE = {
     **dict.fromkeys([("files.write_atomically", "path"), ("weights.save", "path"), ("weights.save_training", "path"),
@@ -295,6 +328,9 @@ FINE = {
         ("before_after", "before"), ("before_after", "after"), ("nearest_strip", "sketch"),
         ("nearest_strip", "images"), ("normalized", "sketches"))], {"NaN"}),        # a training gone wrong is shown too
     ("portraits.PortraitConfig", "augment"): {"''"},
+    ("editing.Direction", "name"): {"''", "nonsense"}, ("editing.strength", "name"): {"''", "nonsense"},
+    ("editing.Direction", "layers"): {"[]", "()"},                                      # `edit` says it
+    ("editing.save_components", "path"): {"PosixPath", "no\\x00where"},
     ("plotting.curves", "series"): {"{}"}, ("plotting.curves", "xlabel"): {"nonsense"},
     ("plotting.curves", "ylabel"): {"nonsense"},
     ("nets.Discriminator", "mbstd_group"): {"None"}, ("ops.fir_kernel", "gain"): {"-1", "1.5"},
