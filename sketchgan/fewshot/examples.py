@@ -71,15 +71,20 @@ class Examples:
     @checked
     def save(self, folder: str | os.PathLike, G: GeneratorLike) -> None:
         """Writes picture_N.png and mask_N.png for people, examples.json and codes.safetensors for `load_examples`."""
+        self.write(folder, G, self.classes, self.ws, self.masks)
+
+    @staticmethod
+    def write(folder: str | os.PathLike, G: GeneratorLike, classes: Classes, ws: Tensor, masks: Tensor) -> None:
+        """`save` of examples whose masks may still be blank."""
         folder = Path(folder)
         with torch.no_grad():
-            images = G.synthesis(self.ws, noise_mode="const").clamp(-1, 1)
-        for i in range(len(self)):
+            images = G.synthesis(ws, noise_mode="const").clamp(-1, 1)
+        for i in range(len(ws)):
             write_atomically(folder / f"picture_{i}.png", plotting.png(plotting.image_grid(images[i:i + 1])))
-            self.classes.save_mask(folder / f"mask_{i}.png", self.masks[i:i + 1])
-        about = dict(names=self.classes.names, colors=self.classes.colors)
+            classes.save_mask(folder / f"mask_{i}.png", masks[i:i + 1])
+        about = dict(names=classes.names, colors=classes.colors)
         write_atomically(folder / ABOUT, json.dumps(about, indent=1).encode())
-        write_safetensors(folder / "codes.safetensors", {"ws": self.ws}, {"base": content_hash(G)})
+        write_safetensors(folder / "codes.safetensors", {"ws": ws}, {"base": content_hash(G)})
 
 
 @torch.no_grad()
