@@ -51,7 +51,7 @@ $(VENV)/.core: pyproject.toml constraints.txt $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.everything: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,train]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,video,train]'
 	@touch $@
 
 install-core: $(VENV)/.core

@@ -1,9 +1,10 @@
-"""The commands: python -m sketchgan {customize,pretrain,fewshot,hub,prepare,ablations} --help"""
+"""The commands: python -m sketchgan {customize,generate,fewshot,pretrain,hub,prepare,ablations} --help"""
 import sys
 from importlib import import_module
 
 COMMANDS = {  # name -> (module with a `main(argv)`, what it does)
     "customize": ("customizing.command", "turn a GAN into your own with a few sketches"),
+    "generate": ("editing.command", "samples, films, edits and mixtures of GANs as files"),
     "pretrain": ("pretraining.command", "train what ships: base GANs, the sketcher, the judge"),
     "fewshot": ("fewshot.command", "label a few samples, then paint layouts and get pictures of them"),
     "hub": ("files.hub", "list and fetch published weights, sketches and photographs"),

@@ -96,7 +96,8 @@ class LayoutPad(w.VBox):
                                      functools.partial(self.choose, i)) for i, name in enumerate(self._names)]
 
     def _make_tools(self):
-        narrow, line = {"description_width": "auto"}, dict(display="flex", flex_flow="row", width="auto", grid_gap="8px")
+        narrow = {"description_width": "auto"}
+        line = dict(display="flex", flex_flow="row", width="auto", grid_gap="8px")
         self.tool = w.RadioButtons(options=["brush", "fill"], orientation="horizontal", description="tool",
                                    style=narrow, tooltip="Brush paints a line, fill a region (B, F)",
                                    layout=w.Layout(**line))
@@ -112,7 +113,7 @@ class LayoutPad(w.VBox):
         self.canvas.breadth = self.breadth.value
 
     def _arrange(self, size):
-        swatch = lambda color: w.HTML(f'<div style="width: 18px; height: 18px; margin-top: 5px; border: 1px solid #888; '
+        swatch = lambda color: w.HTML('<div style="width: 18px; height: 18px; margin-top: 5px; border: 1px solid #888; '
                                       f'background: rgb{tuple(int(v) for v in color)}"></div>')
         chooser = row(*(w.HBox([swatch(color), made]) for color, made in zip(self.classes.palette, self.class_buttons)),
                       max_width="420px")
