@@ -80,7 +80,8 @@ def x(tmp_path_factory):
     layouts = few.new_layouts(G, examples, few.EncoderConfig(width=4))
     layouts.save(folder / "layouts.safetensors")
     return SimpleNamespace(
-        folder=folder, gan=folder / "gan.safetensors", masks=masks, examples=examples, layouts=layouts, P=P, portraits=folder / "portraits.safetensors",
+        folder=folder, gan=folder / "gan.safetensors", masks=masks, examples=examples, layouts=layouts,
+        P=P, portraits=folder / "portraits.safetensors",
         codes=folder / "codes.npz", G=G, D=D, F=F, images=images, sketches=sketches,
         judge=Judge(("cat",), (), ("standing_cat",), (4, 4, 4, 4), 6).eval(), vectors=torch.randn(12, 4),
         features=Features({"contour": 1}, 2, (4, 4, 4, 4, 4)).eval(), config=config, rule=StoppingRule(),
@@ -337,6 +338,7 @@ FINE = {
     ("editing.Direction", "name"): {"''", "nonsense"}, ("editing.strength", "name"): {"''", "nonsense"},
     ("editing.Direction", "layers"): {"[]", "()"},                                      # `edit` says it
     ("editing.save_components", "path"): {"PosixPath", "no\\x00where"},
+    ("fewshot.train_layouts", "out"): {"PosixPath"}, ("fewshot.Classes", "colors"): {"[]"},
     ("plotting.curves", "series"): {"{}"}, ("plotting.curves", "xlabel"): {"nonsense"},
     ("plotting.curves", "ylabel"): {"nonsense"},
     ("nets.Discriminator", "mbstd_group"): {"None"}, ("ops.fir_kernel", "gain"): {"-1", "1.5"},

@@ -50,8 +50,8 @@ class Examples:
         return Examples(self.classes, self.ws[part], self.masks[part])
 
     def scribbled(self, share: float, seed: int = 0) -> Examples:
-        """The same with only about a `share` of the labelled pixels left, in short strokes of each class: what a hurried
-        hand would label. Every class of every example keeps a pixel at least."""
+        """The same with only about a `share` of the labelled pixels left, in short strokes of each class: what a
+        hurried hand would label. Every class of every example keeps a pixel at least."""
         random, masks = torch.Generator().manual_seed(seed), []
         for mask in self.masks:
             kept = torch.zeros_like(mask)

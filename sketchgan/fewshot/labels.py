@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..files.checks import Count, Filled, GeneratorLike, Limits, Maps, Vectors, check_fields, checked, shape
+from ..files.checks import Count, Filled, GeneratorLike, Limits, Vectors, check_fields, checked, shape
 from .classes import Ids, LayoutError, Masks, coverage, reduced
 
 Cosine = Annotated[float, Limits(-1, 1)]
 Kind = Literal["dense", "sparse"]
+Maps = shape("N", "C", "H", "W")
+Resolutions = Annotated[tuple[Count, ...], Filled()]
 
 
 def default_resolutions(G) -> tuple[int, ...]:
@@ -99,8 +101,8 @@ def sparse_vectors(features: Maps, masks: Masks, count: Count) -> tuple[Tensor, 
 def sparse_labels(features: Maps, vectors: Vectors, ids: Ids, k: Count = 3, threshold: Cosine = 0.5) -> Tensor:
     """What scribbles say of other pictures: int64 [N, r, r], mostly 0.
 
-    Each vector (class ids [V]) takes the k pixels that resemble it most, if their cosine is above the threshold; several
-    may take the same (many to one). Of several classes the one with the higher cosine stays.
+    Each vector (class ids [V]) takes the k pixels that resemble it most, if their cosine is above the threshold;
+    several may take the same (many to one). Of several classes the one with the higher cosine stays.
     """
     near = cosines(features, vectors).flatten(2)                                        # [N, V, P]
     best, place = near.topk(min(k, near.shape[2]), dim=2)                               # [N, V, k]
@@ -128,7 +130,7 @@ class Labeller:
     vectors: Vectors
     ids: Ids
     prototypes: Vectors
-    resolutions: Annotated[tuple[Count, ...], Filled()]
+    resolutions: Resolutions
     k: Count = 3
     threshold: Cosine = 0.5
     __post_init__ = check_fields
@@ -164,7 +166,7 @@ class Labeller:
 
 @checked
 def learn_labels(G: GeneratorLike, ws: shape("N", "L", "D"), masks: Masks, count: Count, kind: Kind = "dense",
-                 resolutions: tuple[Count, ...] | None = None, k: Count = 3, threshold: Cosine = 0.5) -> Labeller:
+                 resolutions: Resolutions | None = None, k: Count = 3, threshold: Cosine = 0.5) -> Labeller:
     """A Labeller from labelled pictures: their latents ws [N, num_ws, w_dim] and label maps [N, R, R].
 
     Raises LayoutError if no picture has a pixel of some class: what was never shown cannot be recognised.

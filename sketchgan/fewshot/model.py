@@ -24,6 +24,19 @@ BANK, CALIBRATION = 1000, 128       # samples for retrieval; layouts of samples 
 REMEDY = "Train one with `python -m sketchgan fewshot train`."
 
 
+def fingerprint(base: str) -> None:
+    """Raises ValueError unless this is a `content_hash`."""
+    if len(base) != 64 or set(base) - set("0123456789abcdef"):
+        raise ValueError(f"base is {base[:70]!r}; wanted the content_hash of a generator, 64 hexadecimal digits")
+
+
+def check_path(path: str | os.PathLike) -> str | os.PathLike:
+    """The path, unless no system could have a file of that name: ValueError."""
+    if "\0" in os.fspath(path):
+        raise ValueError(f"out is {path!r}, which holds a character of code 0; choose another name")
+    return path
+
+
 @dataclass(eq=False)
 class LayoutModel:
     """Classes, pseudo labels and mask encoder of one generator.
@@ -36,7 +49,7 @@ class LayoutModel:
     classes: Classes
     labeller: Labeller
     encoder: Annotated[object, Able(names=("w_avg", "config"))]
-    base: str
+    base: Annotated[str, fingerprint]
     usual: float = 0.0
     info: dict = field(default_factory=dict)
     __post_init__ = check_fields
@@ -120,7 +133,8 @@ def load_layouts(path: str | os.PathLike, G: GeneratorLike | None = None) -> Lay
 
 
 @torch.no_grad()
-def calibrate(model: LayoutModel, G) -> float:
+@checked
+def calibrate(model: LayoutModel, G: GeneratorLike) -> float:
     """Sets and returns `usual`: of layouts of samples, 95 % score above it."""
     masks, _ = pairs(G, model.labeller, CALIBRATION, torch.Generator().manual_seed(2_000_000))
     masks = masks[(masks > 0).flatten(1).any(1)]
@@ -143,11 +157,13 @@ def new_layouts(G: GeneratorLike, examples: Examples, config: EncoderConfig = En
                        checkpoints.content_hash(G))
 
 
-def teach(model: LayoutModel, G, config: EncoderConfig = EncoderConfig(), checkpoint: Path | None = None):
+@checked
+def teach(model: LayoutModel, G: GeneratorLike, config: EncoderConfig = EncoderConfig(),
+          checkpoint: str | os.PathLike | None = None):
     """Trains the model's encoder in place; yields `pretraining.fitting.Progress` after each step. Leaving the loop
     stops; with a checkpoint the next call goes on exactly there. Call `calibrate` afterwards."""
     loss_of = encoder_loss(model.encoder, G, model.labeller, config)
-    yield from fitting.fit(model.encoder, loss_of, config.batch, config, checkpoint)
+    return fitting.fit(model.encoder, loss_of, config.batch, config, checkpoint and Path(checkpoint))
 
 
 @checked
@@ -155,7 +171,7 @@ def train_layouts(G: GeneratorLike, examples: Examples, out: str | os.PathLike,
                   config: EncoderConfig = EncoderConfig(), minutes: float | None = None, **rule) -> LayoutModel:
     """Learn labels, train the encoder with a bar and an estimate, write `out`; the same call goes on where one was
     stopped."""
-    out = Path(out)
+    out = Path(check_path(out))
     model = new_layouts(G, examples, config, **rule)
     loss_of = encoder_loss(model.encoder, G, model.labeller, config)
     images = fitting.train(model.encoder, loss_of, config.batch, config, out, minutes)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..files.checks import Count, GeneratorLike, Limits, Positive, Seed, Weight, Whole, check_fields, checked
+from ..files.checks import Count, GeneratorLike, Limits, Positive, Seed, Weight, Whole, check_fields, checked, shape
 from .classes import Masks, coverage
 from .encoder import layouts
 from .labels import feature_map
@@ -17,11 +17,12 @@ from .model import LayoutModel
 
 Start = Literal["encoder", "retrieval"]
 Strength = Annotated[float, Limits(0, 1)]
+One = shape(1, "L", "D")
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """How a picture is brought nearer to its layout: along the directions in which w varies most, for all rows alike."""
+    """How a picture comes nearer to its layout: along the directions in which w varies most, for all rows alike."""
 
     steps: Whole = 60
     components: Count = 32      # of the principal components of w; few: nothing that G never paints
@@ -84,11 +85,11 @@ def judged(model: LayoutModel, G, masks: Tensor, ws: Tensor) -> Synthesis:
 @torch.no_grad()
 @checked
 def appearances(model: LayoutModel, G: GeneratorLike, masks: Masks, count: Count = 8, seed: Seed = 0,
-                alpha: Strength = 1.0, mix_from: Whole | None = None, ws: Tensor | None = None) -> Synthesis:
-    """`count` pictures of one layout [1, R, R] that differ in what a layout leaves open: rows from mix_from on come from
-    random w.
+                alpha: Strength = 1.0, mix_from: Whole | None = None, ws: One | None = None) -> Synthesis:
+    """`count` pictures of one layout [1, R, R] that differ in what a layout leaves open: rows from mix_from on come
+    from random w.
 
-    alpha: how much of those rows: 0 gives the same picture again. mix_from: the first row that is exchanged; the
+    alpha: how much of those rows; 0 gives the same picture again. mix_from: the first row that is exchanged, the
     model's own without it; earlier for more variety and less of the layout. ws: latents [1, num_ws, w_dim] to begin
     with (a refined picture's), the encoder's without.
     """

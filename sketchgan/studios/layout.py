@@ -28,7 +28,8 @@ from .label_canvas import LabelCanvas
 HINT = """<details style="line-height: 1.4"><summary>Choose a class, then paint or fill. Keys ...</summary>
 On the paper, <b>0</b> to <b>9</b> choose the class (0 takes colour away), <b>B</b> takes the brush and <b>F</b> fill,
 <b>[</b> and <b>]</b> change the width, <b>arrow keys</b> move a cross (with Shift: further) and <b>space</b> puts the
-brush down and lifts it, <b>Ctrl+Z</b> undoes, <b>Ctrl+Y</b> redoes, <b>Tab</b> or <b>Esc</b> leaves the paper.</details>"""
+brush down and lifts it, <b>Ctrl+Z</b> undoes, <b>Ctrl+Y</b> redoes, <b>Tab</b> or <b>Esc</b> leaves the paper.
+</details>"""
 SHOWN = 6       # appearances in the strip
 
 
