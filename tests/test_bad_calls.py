@@ -46,7 +46,7 @@ def exported() -> dict:
 
 # Made by the library for people to read, not to be made by them.
 RECORDS = {"measure.Estimate", "measure.Extractor", "customizing.Look", "customizing.Step", "drawing.UsualBox",
-           "editing.Named", "fewshot.Synthesis", "study.Task"}
+           "editing.Named", "editing.Projection", "fewshot.Synthesis", "study.Task"}
 EXPORTED = {name: value for name, value in exported().items() if name not in RECORDS}
 
 
@@ -165,6 +165,7 @@ GOOD = {
     "drawing.write_document": lambda x: dict(path=x.folder / "d", sketches=[x.strokes]),
     # measure
     "measure.color_spread": lambda x: dict(images=x.images),
+    "measure.Levels": lambda x: dict(network=x.D),
     "measure.contour_f1": lambda x: dict(drawn=x.sketches, truth=x.sketches),
     "measure.density_coverage": lambda x: dict(real=x.vectors, fake=x.vectors),
     "measure.diversity": lambda x: dict(judge=x.judge, against=sketchgan.measure.reference(
@@ -200,6 +201,15 @@ GOOD = {
     # editing
     "editing.Components": lambda x: dict(mean=torch.zeros(8), vectors=torch.eye(8)[:3], stdev=torch.ones(3),
                                          share=torch.ones(3) / 3),
+    "editing.PhotoEdit": lambda x: dict(found=sketchgan.editing.project(
+        x.G, x.images[:1], None, sketchgan.editing.ProjectConfig(steps=0), progress=False), customised=x.G),
+    "editing.ProjectConfig": lambda x: dict(), "editing.Search": lambda x: dict(),
+    "editing.carry": lambda x: dict(ws=x.G.mapping(x.z), original=x.G, customised=x.G, z=x.z),
+    "editing.nearest_z": lambda x: dict(G=x.G, w=x.G.mapping(x.z)[:, 0].detach(), steps=1),
+    **{f"editing.{name}": lambda x: dict(G=x.G, images=x.images[:2], D=x.D, config=sketchgan.editing.ProjectConfig(
+        steps=0)) for name in ("project", "projecting")},
+    "editing.psnr": lambda x: dict(images=x.images, target=x.images),
+    "editing.usual_losses": lambda x: dict(G=x.G, D=x.D, config=sketchgan.editing.ProjectConfig(steps=0), count=2),
     "editing.Direction": lambda x: dict(name="a", vector=torch.ones(8), stdev=1.0, layers=range(2)),
     "editing.Mixer": lambda x: dict(models={"original": x.G}),
     "editing.added": lambda x: dict(amounts={"a": 1.0}),
