@@ -113,6 +113,7 @@ GOOD = {
     "nets.Features": lambda x: dict(dense={"contour": 1}, pose=2, channels=(4, 4, 4, 4, 4)),
     "nets.FeatureHeads": lambda x: dict(channels=(4, 4), width=8),
     "nets.Judge": lambda x: dict(categories=("cat",), targets=(), predicates=("p",), widths=(4, 4, 4, 4), dim=6),
+    "nets.Encoder": lambda x: dict(in_channels=2, resolution=32, num_rows=2, w_dim=4, width=4),
     "nets.SketchEmbedding": lambda x: dict(widths=(4,), dim=4),
     "nets.augment": lambda x: dict(x=x.images, policy="translation", generator=x.random),
     "nets.d_hinge": lambda x: dict(real_logits=x.logits, fake_logits=x.logits),
