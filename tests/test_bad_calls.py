@@ -46,7 +46,8 @@ def exported() -> dict:
 
 # Made by the library for people to read, not to be made by them.
 RECORDS = {"measure.Estimate", "measure.Extractor", "customizing.Look", "customizing.Step", "drawing.UsualBox",
-           "editing.Named", "editing.Projection", "fewshot.Synthesis", "study.Task"}
+           "editing.Named", "editing.Projection", "fewshot.Synthesis", "study.Task", "portraits.PortraitStep",
+           "portraits.StyleExamples"}
 EXPORTED = {name: value for name, value in exported().items() if name not in RECORDS}
 
 
@@ -56,7 +57,8 @@ def x(tmp_path_factory):
     from sketchgan.customizing import CustomizeConfig, StoppingRule, TrainingState
     from sketchgan.editing import find_components, save_components
     from sketchgan.nets import Discriminator, Features, Generator, Judge, PhotoSketch
-    from sketchgan.portraits import DualStyleGAN, save_codes, save_portraits
+    from sketchgan.portraits import DualStyleGAN, save_codes, save_portraits, save_sampler
+    from sketchgan.portraits.refinement import StyleSampler
     from sketchgan.weights import save, save_training
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("calls")
@@ -72,6 +74,8 @@ def x(tmp_path_factory):
     P = DualStyleGAN(G).eval()
     save_portraits(folder / "portraits.safetensors", P)
     save_codes(folder / "codes.npz", {"a.png": G.mapping(torch.randn(1, 8))[0].detach()}, G)
+    sampler = StyleSampler(8, 8, 3, 4).eval()
+    save_sampler(folder / "sampler.safetensors", sampler, G)
     config = CustomizeConfig(iterations=2, batch=2, stopping=None)
     masks, few = torch.ones(2, 32, 32, dtype=torch.long), sketchgan.fewshot
     masks[:, 16:] = 2
@@ -80,8 +84,9 @@ def x(tmp_path_factory):
     layouts = few.new_layouts(G, examples, few.EncoderConfig(width=4))
     layouts.save(folder / "layouts.safetensors")
     return SimpleNamespace(
-        folder=folder, gan=folder / "gan.safetensors", masks=masks, examples=examples, layouts=layouts,
-        P=P, portraits=folder / "portraits.safetensors",
+        masks=masks, examples=examples, layouts=layouts,
+        P=P, sampler=sampler, encode=lambda images: G.mapping(images.mean((2, 3)).repeat(1, 3)[:, :8]).detach().clone(),
+        folder=folder, gan=folder / "gan.safetensors", portraits=folder / "portraits.safetensors",
         codes=folder / "codes.npz", G=G, D=D, F=F, images=images, sketches=sketches,
         judge=Judge(("cat",), (), ("standing_cat",), (4, 4, 4, 4), 6).eval(), vectors=torch.randn(12, 4),
         features=Features({"contour": 1}, 2, (4, 4, 4, 4, 4)).eval(), config=config, rule=StoppingRule(),
@@ -279,6 +284,31 @@ GOOD = {
     "portraits.save_codes": lambda x: dict(path=x.folder / "made" / "new.npz",
                                            codes={"a.png": x.G.mapping(x.z)[0].detach()}, base=x.G),
     "portraits.load_codes": lambda x: dict(path=x.codes, base=x.G),
+    "portraits.load_pictures": lambda x: dict(path=x.codes),
+    "portraits.save_sampler": lambda x: dict(path=x.folder / "made" / "s.safetensors", sampler=x.sampler, base=x.G),
+    "portraits.load_sampler": lambda x: dict(path=x.folder / "sampler.safetensors", base=x.G),
+    "portraits.paint": lambda x: dict(category="cat", painter="neon", resolution=32,
+                                      code=torch.randn(1, sketchgan.world.code_size("cat"))),
+    "portraits.painted_styles": lambda x: dict(category="cat", count=1, resolution=32, painters=("neon",)),
+    "portraits.open_styles": lambda x: dict(source=x.folder / "pictures", resolution=32),
+    "portraits.DestyliseConfig": lambda x: dict(), "portraits.PortraitConfig": lambda x: dict(),
+    "portraits.RefineConfig": lambda x: dict(),
+    "portraits.nearest_codes": lambda x: dict(G=x.G, features=x.features, samples=4),
+    "portraits.tuned_on": lambda x: dict(G=x.G, D=x.D, styles=x.images,
+                                         config=sketchgan.portraits.DestyliseConfig(tune=1)),
+    "portraits.destylise": lambda x: dict(G=x.G, tuned=x.G, styles=x.images[:2], encode=x.encode, features=x.features,
+                                          config=sketchgan.portraits.DestyliseConfig(steps=1)),
+    "portraits.true_codes": lambda x: dict(G=x.G, code=torch.randn(2, 4)),
+    "portraits.PortraitTraining": lambda x: dict(G=x.G, D=x.D, styles=x.images[:2], extrinsic=x.encode(x.images[:2]),
+                                                 intrinsic=x.encode(x.images[:2])),
+    "portraits.refine": lambda x: dict(network=x.P, extrinsic=x.encode(x.images[:1]), styles=x.images[:1],
+                                       intrinsic=x.encode(x.images[:1]), features=x.features,
+                                       config=sketchgan.portraits.RefineConfig(steps=1)),
+    "portraits.fit_sampler": lambda x: dict(codes=torch.randn(4, 8, 8), border=3, steps=1, batch=2),
+    "portraits.Portraitist": lambda x: dict(network=x.P, codes={"a": x.encode(x.images[:1])[0]}),
+    "portraits.restyle": lambda x: dict(network=x.P, ws=x.encode(x.images[:1]), style=x.encode(x.images[:1]),
+                                        weights=[1.0] * 8),
+    "portraits.weights_of": lambda x: dict(network=x.P),
     # widgets
     "widgets.SketchPad": lambda x: dict(size=160, width=3.0, resolution=32),
     "widgets.LiveTraining": lambda x: dict(G=x.G, D=x.D, F=x.F, sketches=x.sketches, config=x.config, minutes=1.0),
@@ -298,6 +328,7 @@ INNER = {"customizing.discriminator_step", "customizing.generator_step", "custom
          "customizing.train_step",
          "files.data_folder", "files.sketches_folder", "files.weights_folder", "files.cache_folder", "files.reading",
          "files.lock", "files.locked", "drawing.Drawing", "drawing.sketch_names", "plotting.compact_outputs",
+         "portraits.train_portraits",
          "plotting.interleave"}
 
 
@@ -339,13 +370,15 @@ FINE = {
     **dict.fromkeys([("files.write_atomically", "path"), ("weights.save", "path"), ("weights.save_training", "path"),
                      ("weights.save_delta", "path"), ("weights.export", "path"), ("drawing.write_document", "path"),
                      ("photos.prepare", "out")], {"missing"}),                        # folders are made
-    **dict.fromkeys([("portraits.save_portraits", "path"), ("portraits.save_codes", "path")], {"Posix", "no\\x00"}),
+    **dict.fromkeys([(f"portraits.save_{what}", "path") for what in ("portraits", "codes", "sampler")],
+                    {"Posix", "no\\x00"}),
     **dict.fromkeys([("nets.Generator", "channels"), ("nets.Discriminator", "channels")], {"{}", "None"}),
     **dict.fromkeys([("nets.Judge", "targets"), ("nets.Judge", "predicates")], {"[]", "()"}),
     **dict.fromkeys([(f"plotting.{name}", argument) for name, argument in (
         ("to_uint8", "images"), ("image_grid", "images"), ("sketch_sheet", "sketches"), ("before_after", "sketches"),
         ("before_after", "before"), ("before_after", "after"), ("nearest_strip", "sketch"),
         ("nearest_strip", "images"), ("normalized", "sketches"))], {"NaN"}),        # a training gone wrong is shown too
+    ("portraits.PortraitConfig", "augment"): {"''"},
     ("editing.Direction", "name"): {"''", "nonsense"}, ("editing.strength", "name"): {"''", "nonsense"},
     ("editing.Direction", "layers"): {"[]", "()"},                                      # `edit` says it
     ("editing.save_components", "path"): {"PosixPath", "no\\x00where"},
