@@ -1,5 +1,6 @@
 """Boards on which one edits instead of drawing: directions, photographs, mixtures of models, layouts."""
 from .layout import LayoutPad
+from .photo import PhotoEditor
 from .portraits import PortraitStudio
 
-__all__ = ["LayoutPad", "PortraitStudio"]
+__all__ = ["LayoutPad", "PhotoEditor", "PortraitStudio"]
