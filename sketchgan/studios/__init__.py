@@ -1,1 +1,5 @@
 """Boards on which one edits instead of drawing: directions, photographs, mixtures of models, layouts."""
+from .edits import EditExplorer
+from .mixer import ModelMixer
+
+__all__ = ["EditExplorer", "ModelMixer"]
