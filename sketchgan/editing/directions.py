@@ -25,6 +25,7 @@ from ..files.checks import Able, Filled, GeneratorLike, Limits, Positive, Seed, 
 from .ganspace import Direction, edit
 
 PURE = 3.0              # times as far as any other attribute, or it is not offered
+LEAST = 0.05            # standard deviations that a sigma must move it, or it is as good as nothing
 SIGMA = 2.0             # either way, when a direction is tried
 PROMISING = 0.5         # of PURE in a first, short trial: what is below is not tried at length
 RIDGE = 1e-2            # of the probes, in units of the spread of w
@@ -159,10 +160,16 @@ def find_directions(G: GeneratorLike, attributes: Attributes, samples: Annotated
                     continue
                 v = v / v.norm()
                 found = measured(short, Direction(names[i], v.float(), (v @ covariance @ v).sqrt().item(), rows))
-                if names[i] not in best or found.purity > best[names[i]].purity:
+                if names[i] not in best or _rank(found) > _rank(best[names[i]]):
                     best[names[i]] = found
         found = [measured(long, one.direction) for one in best.values() if one.purity >= PROMISING * pure]
-    return {one.direction.name: one for one in sorted(found, key=lambda one: -one.purity) if one.purity >= pure}
+    return {one.direction.name: one for one in sorted(found, key=lambda one: -one.purity)
+            if one.purity >= pure and one.own >= LEAST}
+
+
+def _rank(one: Named) -> tuple[bool, float]:
+    """Of two for the same attribute: one that moves it at all, then the purer."""
+    return one.own >= LEAST, one.purity
 
 
 def _slopes(G, samples: int, attributes: Attributes, seed: int) -> tuple[Tensor, Tensor, list[str]]:

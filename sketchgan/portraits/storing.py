@@ -13,11 +13,14 @@ from ..files.atomic import write_atomically
 from ..files.checks import Filled, checked
 from ..files.readers import reading
 from ..nets.stylegan2 import Generator
+from ..photos.datasets import to_float, to_uint8
 from ..weights.building import infer
 from ..weights.checkpoints import content_hash, load_generator, read_tensors, write_safetensors
 from ..weights.formats import existing
+from ..weights.own import load_own
 from ..weights.pickles import CheckpointError
 from .network import DualStyleGAN
+from .refinement import StyleSampler
 
 BASE, SIGN = "generator.", "res.0.conv.0.weight"
 REMEDY = "Make one with `python -m sketchgan portrait train`."
@@ -90,9 +93,13 @@ def built(generator: Generator, state: Mapping[str, Tensor], path: str | os.Path
 # ---------------------------------------------------------------------------------------------------------------- codes
 
 @checked
-def save_codes(path: str | os.PathLike, codes: Annotated[dict[str, object], Filled()], base: Generator) -> None:
-    """Write codes, picture's file name -> `[num_ws, w_dim]`, as one npz; it says which base they belong to."""
-    arrays = {}
+def save_codes(path: str | os.PathLike, codes: Annotated[dict[str, object], Filled()], base: Generator,
+               pictures: dict[str, object] | None = None) -> None:
+    """Write codes, picture's file name -> `[num_ws, w_dim]`, as one npz; it says which base they belong to.
+
+    pictures: of each name the example itself `[3, R, R]` in [-1, 1], to be shown later.
+    """
+    arrays = {f"picture/{name}": to_uint8(x[None])[0].cpu().numpy() for name, x in (pictures or {}).items()}
     for name, code in codes.items():
         if not torch.is_tensor(code) or tuple(code.shape) != (base.num_ws, base.w_dim) or not code.isfinite().all():
             raise ValueError(f"codes[{name!r}] is {list(getattr(code, 'shape', ())) or repr(code)[:40]}; wanted finite "
@@ -116,10 +123,37 @@ def load_codes(path: str | os.PathLike, base: Generator) -> dict[str, Tensor]:
         if content != content_hash(base):
             raise CheckpointError(f"{path} holds codes of the generator with content {content[:12]}, and the base "
                                   f"given has content {content_hash(base)[:12]}; make codes for this one")
-        codes = {key.removeprefix("code/"): torch.from_numpy(file[key]) for key in file.files if key != "base"}
+        codes = {key.removeprefix("code/"): torch.from_numpy(file[key]) for key in file.files
+                 if key.startswith("code/")}
         wrong = [name for name, code in codes.items() if tuple(code.shape) != (base.num_ws, base.w_dim)
                  or code.dtype != torch.float32 or not code.isfinite().all()]
         if wrong or not codes:
             raise CheckpointError(f"{path} holds {len(codes)} codes, {len(wrong)} of them no finite float32 "
                                   f"[{base.num_ws}, {base.w_dim}]; it is damaged")
         return codes
+
+
+@checked
+def load_pictures(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The examples in an npz of `save_codes`, name -> `[3, R, R]` in [-1, 1]; empty if it was written without."""
+    path = existing(Path(path))
+    with reading(path, CheckpointError, "Make it with `python -m sketchgan portrait train`."), \
+            np.load(path, allow_pickle=False) as file:
+        return {key.removeprefix("picture/"): to_float(torch.from_numpy(file[key])[None])[0] for key in file.files
+                if key.startswith("picture/")}
+
+
+@checked
+def save_sampler(path: str | os.PathLike, sampler: StyleSampler, base: Generator) -> None:
+    """Write a sampler of styles, with the fingerprint of the base."""
+    write_safetensors(path, sampler.state_dict(), {"config": {"stylesampler": sampler.config},
+                                                   "base": content_hash(base)})
+
+
+@checked
+def load_sampler(path: str | os.PathLike, base: Generator) -> StyleSampler:
+    """A sampler of styles in evaluation mode; raises FileNotFoundError, or CheckpointError as `load_portraits` does."""
+    with reading(path, CheckpointError, REMEDY):
+        _, metadata = read_tensors(path)
+        _base(path, metadata, base)
+        return load_own(StyleSampler, path, REMEDY)

@@ -1,5 +1,6 @@
 """Boards on which one edits instead of drawing: directions, photographs, mixtures of models, layouts."""
 from .edits import EditExplorer
+from .layout import LayoutPad
 from .mixer import ModelMixer
 
-__all__ = ["EditExplorer", "ModelMixer"]
+__all__ = ["EditExplorer", "LayoutPad", "ModelMixer"]

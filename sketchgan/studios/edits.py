@@ -16,7 +16,7 @@ from ..widgets.parts import WIDE, Message, Picture, button, row, w
 from .painter import Painter, Undo
 
 SIDE, END = 256, 64             # screen pixels of the picture, and of the pictures at the ends
-REACH, STEP = 6.0, 0.25         # sigmas that a slider goes either way
+REACH, STEP = 3.0, 0.25         # sigmas that a slider goes either way
 Found = Annotated[object, Able(names=("direction", "vectors"))]
 
 
@@ -174,7 +174,7 @@ class EditExplorer(w.VBox):
     def _slid(self, i, sigma):
         if self._turning or i >= len(self._shown):
             return
-        self.amounts[self._shown[i]] = sigma
+        self.amounts[self._shown[i]] = round(sigma, 3)      # a browser steps to 2.000000000000001
         self._changed(self._shown[i])
 
     _turning = False

@@ -83,9 +83,9 @@ class ModelMixer(w.VBox):
                                    lambda: setattr(self.seed, "value", self.seed.value + 1))
         self.truncation = w.FloatSlider(1.0, min=0.0, max=1.5, step=0.05, description="truncation",
                                         tooltip="Less: nearer to the mean of the mixture, with fewer failures")
-        self.space = w.ToggleButtons(options=[("w", "w"), ("weights", "weights")], description="mixed in", style=narrow,
-                                     tooltips=["The answers of the mapping networks", "Their weights: one network"])
-        self.space.style.button_width = "70px"
+        self.space = w.Dropdown(options=[("w space", "w"), ("weight space", "weights")], description="mixed in",
+                                style=narrow, layout=w.Layout(width="200px"),
+                                tooltip="The answers of the mapping networks, or their weights, which is one network")
         self.strengths = [w.FloatSlider(0.0, min=0.0, max=MOST, step=STEP, description=name, style={
             "description_width": "90px"}, tooltip=f"Strength of {name}: 0 is the original, 1 the model, 1.5 more",
             layout=w.Layout(width=f"{self.canvas.width}px")) for name in self.names]
@@ -169,7 +169,9 @@ class ModelMixer(w.VBox):
         self._history.note("pen down")                      # a drag is one change, the next drag another
         self._move(x, y)
 
-    def _up(self, *_):
+    def _up(self, *at):
+        if len(at) == 2:                                    # the browser leaves out moves that follow each other fast
+            self._move(*at)
         self._held = False
 
     def _move(self, x, y):

@@ -88,11 +88,11 @@ def load_sketch_embedding(path: str | os.PathLike, device: str | torch.device = 
 
 
 def load_encoder(path: str | os.PathLike, device: str | torch.device = "cpu") -> Encoder:
-    """An encoder in a weight file, in evaluation mode.
+    """An encoder in a weight file, in evaluation mode and float32, whatever the file's precision.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
     """
-    return load_own(Encoder, path, "Train one with `python -m sketchgan pretrain`.", device)
+    return load_own(Encoder, path, "Train one with `python -m sketchgan pretrain photo-encoder`.", device).float()
 
 
 def find_base(name: str) -> Path:

@@ -197,7 +197,7 @@ def test_sliders_and_map_say_the_same():
     assert [s.value for s in board.strengths] == [1.0, 1.0] and board.shares["base"] == -1.0
     send(board, "mouse_move", 0, 0)
     assert [s.value for s in board.strengths] == [1.0, 1.0], "a mouse that is not held moves nothing"
-    send(board, "mouse_down", -500, 5000), send(board, "mouse_up", 0, 0)
+    send(board, "mouse_down", -500, 5000), send(board, "mouse_up", -500, 5000)
     assert all(0 <= s.value <= 1.5 for s in board.strengths), "the ring stays on the map"
 
 
