@@ -2,5 +2,6 @@
 from .edits import EditExplorer
 from .layout import LayoutPad
 from .mixer import ModelMixer
+from .portraits import PortraitStudio
 
-__all__ = ["EditExplorer", "LayoutPad", "ModelMixer"]
+__all__ = ["EditExplorer", "LayoutPad", "ModelMixer", "PortraitStudio"]

@@ -96,11 +96,11 @@ class EditExplorer(w.VBox):
         self.sliders, self.ends, rows = [], [], []
         for i in range(count):
             slider = w.FloatSlider(0.0, min=-REACH, max=REACH, step=STEP, readout_format="+.2f",
-                                   style={"description_width": "110px"}, layout=w.Layout(flex="1 1 220px"))
+                                   style={"description_width": "110px"}, layout=w.Layout(flex="1 1 200px", min_width="200px"))
             slider.observe(lambda change, i=i: self._slid(i, change.new), "value")
             self.sliders.append(slider)
             self.ends.append((Picture(END), Picture(END)))
-            rows.append(row(self.ends[i][0], slider, self.ends[i][1], flex_flow="row nowrap"))
+            rows.append(row(self.ends[i][0], slider, self.ends[i][1]))
         self._rows = rows
         pictures = w.VBox([self.after, w.HTML("<small>before:</small>"), self.before])
         board = w.HBox([pictures, w.VBox(rows, layout=w.Layout(flex="1 1 360px"))],
