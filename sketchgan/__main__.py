@@ -1,4 +1,4 @@
-"""The commands: python -m sketchgan {customize,pretrain,hub,prepare,ablations} --help"""
+"""The commands: python -m sketchgan {customize,pretrain,hub,prepare,tune,ablations} --help"""
 import sys
 from importlib import import_module
 
@@ -7,6 +7,7 @@ COMMANDS = {  # name -> (module with a `main(argv)`, what it does)
     "pretrain": ("pretraining.command", "train what ships: base GANs, the sketcher, the judge"),
     "hub": ("files.hub", "list and fetch published weights, sketches and photographs"),
     "prepare": ("photos.preparation", "make a data set of squares of a folder, a zip or an LMDB"),
+    "tune": ("ops.tuning", "compile the operators, and find out where they are faster on this machine"),
     "ablations": ("study.ablations", "run the rows of the ablation table"),
 }
 
