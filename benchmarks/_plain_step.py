@@ -1,9 +1,10 @@
 """The step as the published program computes it: the same operations, one to one, on the same networks.
 
-Per-sample weights through grouped convolutions, FIR filters as plain PyTorch, NCHW throughout, gradients of all of G (which
-the published program accumulates and never uses), every batch through a discriminator by itself, F with batch norms that
-update their running buffers, plain Adam.  What it is compared with is `sketchgan.customizing.step.train_step`: both take
-the same random numbers from the same streams, so that their losses agree to rounding.
+Per-sample weights through grouped convolutions, FIR filters as plain PyTorch, NCHW throughout, gradients of all of G
+(which the published program accumulates and never uses), every batch through a discriminator by itself, F with batch
+norms that update their running buffers, plain Adam.  What it is compared with is
+`sketchgan.customizing.step.train_step`: both take the same random numbers from the same streams, so that their losses
+agree to rounding.
 """
 import math
 

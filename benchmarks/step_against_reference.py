@@ -1,12 +1,14 @@
 """Our training step beside a plain one that follows the published program's operations one to one.
 
-    python benchmarks/step_against_reference.py                          # the shipped size, and 64 px with official channels
+    python benchmarks/step_against_reference.py                          # shipped size; 64 px with official channels
     python benchmarks/step_against_reference.py --sizes 256 --minutes 20
     python benchmarks/step_against_reference.py --sizes shipped --lines  # and where our step's time goes
 
 Same networks, batch and random numbers, one process, one step after the other in turn; CPU time, so that other programs
-count little, and the peak of memory in a step above what both need anyway (Linux only).  Of the sizes `64` and `256` channels and F are
-the official ones, with random weights: time does not depend on them.  A step counts one in `d_reg_every` of an R1 step.
+count little, and the peak of memory in a step above what both need anyway (Linux only).  Of the sizes `64` and `256`
+channels and F are the official ones, with random weights: time does not depend on them.  A step counts one in
+`d_reg_every` of an R1 step.  `ours, tuned` takes the native operators where they are faster on this machine, as after
+`python -m sketchgan tune`.
 """
 import argparse
 import contextlib
@@ -116,16 +118,16 @@ def compare(size: str, args, least: dict, deadline: float) -> list[dict]:
     for count in range(args.steps + 1):
         for walker in walkers if count % 2 else walkers[::-1]:
             walker.step()
-        print(f"  {size}: {count + 1} of each; "
-              + ", ".join(f"{w.name} {list(w.losses[-1].values())[0]:.5f} after {w.row()['step_s']:.2f} s" for w in walkers),
-              flush=True)
+        said = (f"{w.name} {w.losses[-1]['D_sketch']:.5f} after {w.row()['step_s']:.2f} s" for w in walkers)
+        print(f"  {size}: {count + 1} of each; {', '.join(said)}", flush=True)
         if count and time.monotonic() > deadline:
             break
     rows = [dict(size=size, step=w.name, batch=args.batch) | w.row() for w in walkers]
     for walker, row in zip(walkers, rows):
         row |= {"of_plain_time": row["with_r1_s"] / rows[0]["with_r1_s"],
                 "of_plain_memory": row["peak_MB"] / (rows[0]["peak_MB"] or 1),
-                "loss_difference": max(abs(a[k] - b[k]) / max(abs(a[k]), 1) for a, b in zip(walkers[0].losses, walker.losses) for k in a)}
+                "loss_difference": max(abs(a[k] - b[k]) / max(abs(a[k]), 1)
+                                       for a, b in zip(walkers[0].losses, walker.losses) for k in a)}
     if args.lines:
         show(lines(walkers[-1]))
     return rows
@@ -154,7 +156,7 @@ def native_choices() -> dict[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=["shipped", "64"], help="shipped, or a resolution of official channels")
+    parser.add_argument("--sizes", nargs="+", default=["shipped", "64"], help="shipped, or a resolution")
     parser.add_argument("--steps", type=int, default=3, help="without R1, of each; one with R1 comes first")
     parser.add_argument("--minutes", type=float, default=8.0, help="of each size; at least two steps are made")
     parser.add_argument("--batch", type=int, default=4)

@@ -1,9 +1,9 @@
 """An ordinary convolution whose derivatives are made in the layout, and by the algorithm, that is fastest for each.
 
-Channels last is the fastest layout for what flows through the networks, but PyTorch's gradient of the *weight* is slow in
-it: on the processors measured a third to a seventh of the speed of the other layout, from some 200 channels on.  So the weight's gradient
-is made in the other.  With `impl='native'`, 3x3 convolutions of stride 1 are Winograd's (csrc/conv3x3.cpp): four times
-fewer products, the same numbers to five digits.
+Channels last is the fastest layout for what flows through the networks, but PyTorch's gradient of the *weight* is slow
+in it on a CPU: of wide layers a half to a seventh of the other layout's speed, where it was measured.  So the weight's
+gradient is made in the other.  With `impl='native'`, 3x3 convolutions of stride 1 are Winograd's (csrc/conv3x3.cpp):
+four times fewer products, the same numbers to four or five digits.
 """
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
         NativeError: 'native' without a compiler.
     """
     impl, (out, in_) = choose_impl(impl), weight.shape[:2]
-    if impl == "ref" or torch.is_autocast_enabled(x.device.type) or x.device.type != "cpu":
+    if impl == "ref" or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return F.conv2d(x, weight, bias, stride, padding)
     fits = suits_winograd(x, weight, stride, padding)
     tiled = fits and (impl == "native" or impl == "auto" and len(x) * x.shape[2] * x.shape[3] >= SMALLEST
@@ -53,8 +53,8 @@ def suits_winograd(x: Tensor, weight: Tensor, stride: int, padding: int) -> bool
             and x.dtype in (torch.float32, torch.float64))
 
 
-# A convolution is linear in both arguments, so that the derivatives of these three are again these three: y of (x, w), the
-# gradient of x of (g, w), and the gradient of w of (x, g). R1 differentiates twice, and stays among them.
+# A convolution is linear in both arguments, so that the derivatives of these three are again these three: y of (x, w),
+# the gradient of x of (g, w), and the gradient of w of (x, g). R1 differentiates twice, and stays among them.
 
 class _Conv(torch.autograd.Function):
     @staticmethod
@@ -77,7 +77,7 @@ class _ConvInput(torch.autograd.Function):
         ctx.how = stride, padding, tiled
         if tiled:
             return torch.ops.sketchgan.conv3x3(g, w, 2 - padding, True)
-        x = torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=torch.channels_last)  # only its shape counts
+        x = torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=torch.channels_last)   # for its shape
         return _gradients(g, x, w, stride, padding, (True, False))[0]
 
     @staticmethod

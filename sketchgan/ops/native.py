@@ -1,7 +1,7 @@
-"""Native operators: C++ (and CUDA) that is compiled on first use, kept in the cache folder, and taken where it is faster.
+"""Native operators: C++ (and CUDA), compiled on first use, kept in the cache folder, and taken where they are faster.
 
-Nothing is compiled at import, nor because a network runs: `impl='native'` compiles, and `python -m sketchgan tune` does so
-once, measures every operator against plain PyTorch on this machine and writes down which is faster.  From then on
+Nothing is compiled at import, nor because a network runs: `impl='native'` compiles, and `python -m sketchgan tune` does
+so once, measures every operator against plain PyTorch on this machine and writes down which is faster.  From then on
 `impl='auto'` takes that one.  Without that file 'auto' is plain PyTorch, so that nobody waits for a compiler unasked.
 
 The sources include as little of torch as they can (single operators of ATen, no Python), all in one file for the

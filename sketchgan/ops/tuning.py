@@ -80,8 +80,9 @@ def main(argv: list[str] | None = None) -> None:
         print("{operator:10} {channels:4} channels, {pixels:3} px: plain {fast_ms:8.2f} ms, native {native_ms:8.2f} ms"
               .format(**row))
     least = least_channels(rows)
-    write_atomically(native.choices_file(), json.dumps({"torch": torch.__version__, "least_channels": least, "measured": rows,
-                                                 "cpu": torch.backends.cpu.get_cpu_capability()}, indent=1).encode())
+    stored = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability(), "least_channels": least,
+              "measured": rows}
+    write_atomically(native.choices_file(), json.dumps(stored, indent=1).encode())
     native.forget_choices()
     for name, channels in sorted(least.items()):
         print(f"{name}: " + ("plain PyTorch" if channels >= native.NEVER else f"native from {channels} channels on"))

@@ -94,7 +94,7 @@ def _upfirdn2d_fast(x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[in
 
 
 class _Native(torch.autograd.Function):
-    """The compiled operator. It is linear, and its adjoint is itself: up and down exchanged, the kernel turned round."""
+    """The compiled operator, linear, and its own adjoint: up and down exchanged, the kernel turned round."""
 
     @staticmethod
     def forward(ctx, x, kernel, up, down, before, size):

@@ -6,9 +6,10 @@ import warnings
 import pytest
 import torch
 
-from sketchgan import ops
+from sketchgan import CustomizeConfig, customize, ops
 from sketchgan.nets.losses import r1_penalty
-from sketchgan.nets.stylegan2 import Discriminator
+from sketchgan.nets.photosketch import PhotoSketch
+from sketchgan.nets.stylegan2 import Discriminator, Generator
 from sketchgan.ops import native, tuning
 
 KERNEL = ops.fir_kernel((1, 3, 3, 1)).double()
@@ -73,11 +74,13 @@ def test_activations_of_every_shape_and_type_equal_the_reference(built):
     draw = random.Random(6)
     for _ in range(40):
         dtype = draw.choice((torch.float64, torch.float32, torch.float16, torch.bfloat16))
-        shape = [draw.randint(1, 4), draw.randint(1, 40)] + [draw.randint(1, 9), draw.randint(1, 9)] * draw.randint(0, 1)
+        sides = [draw.randint(1, 9), draw.randint(1, 9)] * draw.randint(0, 1)
+        shape = [draw.randint(1, 4), draw.randint(1, 40), *sides]
         x, bias, gain = torch.randn(shape).to(dtype), torch.randn(shape[1]).to(dtype), draw.uniform(0.1, 3)
         if len(shape) == 4 and draw.random() < 0.5:
             x = x.contiguous(memory_format=torch.channels_last)
-        got, wanted = (ops.bias_act(v, bias.to(v.dtype), gain, impl) for v, impl in ((x, "native"), (x.double(), "ref")))
+        got = ops.bias_act(x, bias, gain, "native")
+        wanted = ops.bias_act(x.double(), bias.double(), gain, "ref")
         assert got.dtype == dtype
         close = {torch.float16: 4e-3, torch.bfloat16: 4e-2}.get(dtype, 1e-5)
         torch.testing.assert_close(got.double(), wanted, rtol=close, atol=close)
@@ -112,15 +115,31 @@ def test_a_discriminator_and_its_r1_are_the_same(built):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+def test_a_whole_customisation_has_the_losses_of_the_plain_operators(built):
+    torch.manual_seed(0)
+    channels = {4: 16, 8: 16, 16: 16}
+    networks = Generator(16, 8, 8, 2, channels), Discriminator(16, channels), PhotoSketch(8, 1)
+    config = CustomizeConfig(iterations=3, d_reg_every=2, sample_every=0, stopping=None, seed=2)
+    page, losses = torch.randn(3, 1, 16, 16).sign(), []
+    for least in ({"conv3x3": native.NEVER}, {"conv3x3": 8, "bias_act": 1, "upfirdn2d": 1}):
+        with native.choosing(least):
+            steps = [step.losses for step in customize(*networks, page, config=config)]
+        losses.append(torch.tensor([list(step.values()) for step in steps if len(step) == 4]
+                                   + [list(step.values())[:4] for step in steps if len(step) > 4]))
+    assert not torch.equal(*losses), "the second run took other operators"
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-4)
+
+
 def test_what_was_measured_to_be_faster_is_taken_and_nothing_else(built):
     x, w = torch.randn(4, 16, 16, 16), torch.randn(16, 16, 3, 3, requires_grad=True)
     taken = lambda x=x: type(ops.conv2d(x, w, padding=1).grad_fn).__name__ == "_ConvBackward"
     native.forget_choices()
     assert not taken(), "nothing was measured: plain PyTorch"
-    stored = dict(torch=torch.__version__, cpu=torch.backends.cpu.get_cpu_capability(), least_channels={"conv3x3": 16})
+    cpu = torch.backends.cpu.get_cpu_capability()
+    stored = dict(torch=torch.__version__, cpu=cpu, least_channels={"conv3x3": 16})
     native.choices_file().parent.mkdir(parents=True, exist_ok=True)
-    for change, expected in (({}, True), ({"torch": "1.0"}, False), ({"cpu": "none"}, False), ({"least_channels": 3}, False),
-                             ({"least_channels": {"conv3x3": 17}}, False)):
+    for change, expected in (({}, True), ({"torch": "1.0"}, False), ({"cpu": "none"}, False),
+                             ({"least_channels": 3}, False), ({"least_channels": {"conv3x3": 17}}, False)):
         native.choices_file().write_text(json.dumps(stored | change))
         native.forget_choices()
         assert taken() == expected, change
@@ -135,8 +154,9 @@ def test_what_was_measured_to_be_faster_is_taken_and_nothing_else(built):
 
 
 def test_the_least_width_is_that_from_which_on_all_win():
-    rows = [dict(operator=name, channels=c, ratio=r) for name, ratios in dict(a=(0.5, 1.2, 0.6, 0.5), b=(0.1, 0.1, 0.1, 0.95))
-            .items() for c, r in zip((8, 16, 32, 64), ratios)]
+    ratios = dict(a=(0.5, 1.2, 0.6, 0.5), b=(0.1, 0.1, 0.1, 0.95))
+    rows = [dict(operator=name, channels=c, ratio=r) for name, several in ratios.items()
+            for c, r in zip((8, 16, 32, 64), several)]
     assert tuning.least_channels(rows) == {"a": 32, "b": native.NEVER}
 
 
