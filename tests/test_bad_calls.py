@@ -20,8 +20,12 @@ import torch
 from PIL import Image
 
 import sketchgan
+import sketchgan.fewshot
 
 FOLDERS = ("files", "ops", "nets", "weights", "world", "photos", "drawing", "measure", "customizing", "pretraining",
+           "editing",
+           "fewshot",
+           "portraits",
            "study", "widgets", "plotting")
 HOME = str(Path(sketchgan.__file__).parent)
 TINY = {4: 4, 8: 4, 16: 4, 32: 4}
@@ -42,7 +46,8 @@ def exported() -> dict:
 
 # Made by the library for people to read, not to be made by them.
 RECORDS = {"measure.Estimate", "measure.Extractor", "customizing.Look", "customizing.Step", "drawing.UsualBox",
-           "study.Task"}
+           "editing.Named", "editing.Projection", "fewshot.Synthesis", "study.Task", "portraits.PortraitStep",
+           "portraits.StyleExamples"}
 EXPORTED = {name: value for name, value in exported().items() if name not in RECORDS}
 
 
@@ -50,7 +55,10 @@ EXPORTED = {name: value for name, value in exported().items() if name not in REC
 def x(tmp_path_factory):
     """Good values to call with: tiny networks, pictures, files."""
     from sketchgan.customizing import CustomizeConfig, StoppingRule, TrainingState
+    from sketchgan.editing import find_components, save_components
     from sketchgan.nets import Discriminator, Features, Generator, Judge, PhotoSketch
+    from sketchgan.portraits import DualStyleGAN, save_codes, save_portraits, save_sampler
+    from sketchgan.portraits.refinement import StyleSampler
     from sketchgan.weights import save, save_training
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("calls")
@@ -59,12 +67,27 @@ def x(tmp_path_factory):
     sketches[:, :, 8:24, 8:10] = -1
     save(folder / "gan.safetensors", G=G, D=D, F=F)
     save_training(folder / "training.pt", {"a": torch.zeros(2)})
+    save_components(folder / "w.npz", find_components(G, samples=50))
     (folder / "pictures").mkdir()
     for i in range(4):
         Image.fromarray(np.full((40, 40, 3), 60 * i, np.uint8)).save(folder / "pictures" / f"{i}.png")
+    P = DualStyleGAN(G).eval()
+    save_portraits(folder / "portraits.safetensors", P)
+    save_codes(folder / "codes.npz", {"a.png": G.mapping(torch.randn(1, 8))[0].detach()}, G)
+    sampler = StyleSampler(8, 8, 3, 4).eval()
+    save_sampler(folder / "sampler.safetensors", sampler, G)
     config = CustomizeConfig(iterations=2, batch=2, stopping=None)
+    masks, few = torch.ones(2, 32, 32, dtype=torch.long), sketchgan.fewshot
+    masks[:, 16:] = 2
+    examples = few.Examples(few.Classes(("sky", "cat")), few.sample_codes(G, [0, 1]), masks)
+    examples.save(folder / "examples", G)
+    layouts = few.new_layouts(G, examples, few.EncoderConfig(width=4))
+    layouts.save(folder / "layouts.safetensors")
     return SimpleNamespace(
-        folder=folder, gan=folder / "gan.safetensors", G=G, D=D, F=F, images=images, sketches=sketches,
+        masks=masks, examples=examples, layouts=layouts,
+        P=P, sampler=sampler, encode=lambda images: G.mapping(images.mean((2, 3)).repeat(1, 3)[:, :8]).detach().clone(),
+        folder=folder, gan=folder / "gan.safetensors", portraits=folder / "portraits.safetensors",
+        codes=folder / "codes.npz", G=G, D=D, F=F, images=images, sketches=sketches,
         judge=Judge(("cat",), (), ("standing_cat",), (4, 4, 4, 4), 6).eval(), vectors=torch.randn(12, 4),
         features=Features({"contour": 1}, 2, (4, 4, 4, 4, 4)).eval(), config=config, rule=StoppingRule(),
         state=TrainingState(G, D, F, images, config), z=torch.randn(4, 8), page=Image.new("L", (40, 40), 255),
@@ -95,6 +118,7 @@ GOOD = {
     "nets.Features": lambda x: dict(dense={"contour": 1}, pose=2, channels=(4, 4, 4, 4, 4)),
     "nets.FeatureHeads": lambda x: dict(channels=(4, 4), width=8),
     "nets.Judge": lambda x: dict(categories=("cat",), targets=(), predicates=("p",), widths=(4, 4, 4, 4), dim=6),
+    "nets.Encoder": lambda x: dict(in_channels=2, resolution=32, num_rows=2, w_dim=4, width=4),
     "nets.SketchEmbedding": lambda x: dict(widths=(4,), dim=4),
     "nets.augment": lambda x: dict(x=x.images, policy="translation", generator=x.random),
     "nets.d_hinge": lambda x: dict(real_logits=x.logits, fake_logits=x.logits),
@@ -147,6 +171,7 @@ GOOD = {
     "drawing.write_document": lambda x: dict(path=x.folder / "d", sketches=[x.strokes]),
     # measure
     "measure.color_spread": lambda x: dict(images=x.images),
+    "measure.Levels": lambda x: dict(network=x.D),
     "measure.contour_f1": lambda x: dict(drawn=x.sketches, truth=x.sketches),
     "measure.density_coverage": lambda x: dict(real=x.vectors, fake=x.vectors),
     "measure.diversity": lambda x: dict(judge=x.judge, against=sketchgan.measure.reference(
@@ -179,6 +204,72 @@ GOOD = {
     "customizing.seeded": lambda x: dict(seed=1, name="a"),
     "customizing.warm_start": lambda x: dict(G=x.G, F=x.F, sketches=x.sketches, generator=x.random,
                                              config=sketchgan.customizing.WarmStart(48, 0.25, rounds=1)),
+    # editing
+    "editing.Components": lambda x: dict(mean=torch.zeros(8), vectors=torch.eye(8)[:3], stdev=torch.ones(3),
+                                         share=torch.ones(3) / 3),
+    "editing.PhotoEdit": lambda x: dict(found=sketchgan.editing.project(
+        x.G, x.images[:1], None, sketchgan.editing.ProjectConfig(steps=0), progress=False), customised=x.G),
+    "editing.ProjectConfig": lambda x: dict(), "editing.Search": lambda x: dict(),
+    "editing.carry": lambda x: dict(ws=x.G.mapping(x.z), original=x.G, customised=x.G, z=x.z),
+    "editing.nearest_z": lambda x: dict(G=x.G, w=x.G.mapping(x.z)[:, 0].detach(), steps=1),
+    **{f"editing.{name}": lambda x: dict(G=x.G, images=x.images[:2], D=x.D, config=sketchgan.editing.ProjectConfig(
+        steps=0)) for name in ("project", "projecting")},
+    "editing.psnr": lambda x: dict(images=x.images, target=x.images),
+    "editing.usual_losses": lambda x: dict(G=x.G, D=x.D, config=sketchgan.editing.ProjectConfig(steps=0), count=2),
+    "editing.Direction": lambda x: dict(name="a", vector=torch.ones(8), stdev=1.0, layers=range(2)),
+    "editing.Mixer": lambda x: dict(models={"original": x.G}),
+    "editing.added": lambda x: dict(amounts={"a": 1.0}),
+    "editing.agreement": lambda x: dict(mixer=sketchgan.editing.Mixer({"original": x.G}), shares={"original": 1.0},
+                                        z=x.z),
+    "editing.barycentric": lambda x: dict(point=(0.5, 0.5), corners=((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))),
+    "editing.edit": lambda x: dict(ws=x.G.mapping(x.z), direction=sketchgan.editing.Direction("a", torch.ones(8), 1.0),
+                                   sigma=1.0, layers=range(2), center=torch.zeros(8)),
+    "editing.find_components": lambda x: dict(G=x.G, count=3, samples=50),
+    "editing.find_directions": lambda x: dict(G=x.G, attributes=lambda images: {"light": images.mean((1, 2, 3))},
+                                              samples=16, tried=4, layers=(range(2),)),
+    "editing.interpolate": lambda x: dict(G=x.G, z=x.z, frames=2),
+    "editing.judged": lambda x: dict(judge=sketchgan.nets.Judge(
+        ("cat",), [sketchgan.nets.judge.Target("cat.ear", "number")], (), (4, 4, 4, 4), 6), category="cat"),
+    "editing.load_components": lambda x: dict(path=x.folder / "w.npz", w_dim=8),
+    "editing.movement": lambda x: dict(G=x.G, direction=sketchgan.editing.Direction("a", torch.ones(8), 1.0),
+                                       attributes=lambda images: {"light": images.mean((1, 2, 3))}, samples=4),
+    "editing.paint": lambda x: dict(G=x.G, ws=x.G.mapping(x.z)),
+    "editing.principal_components": lambda x: dict(batches=[x.vectors], count=2),
+    "editing.same_meaning": lambda x: dict(a={"light": 1.0}, b={"light": 0.5}),
+    "editing.save_components": lambda x: dict(path=x.folder / "components.npz",
+                                              components=sketchgan.editing.find_components(x.G, samples=50)),
+    "editing.save_film": lambda x: dict(path=x.folder / "film.gif", images=x.images),
+    "editing.slerp": lambda x: dict(a=x.z[0], b=x.z[1], t=0.5),
+    "editing.strength": lambda x: dict(name="a", amount=0.5),
+    # fewshot
+    "fewshot.Classes": lambda x: dict(names=("sky", "cat"), colors=((1, 2, 3), (4, 5, 6))),
+    "fewshot.EncoderConfig": lambda x: dict(), "fewshot.Refinement": lambda x: dict(),
+    "fewshot.Examples": lambda x: dict(classes=x.examples.classes, ws=x.examples.ws, masks=x.masks),
+    "fewshot.Labeller": lambda x: {name: getattr(x.layouts.labeller, name) for name in (
+        "kind", "vectors", "ids", "prototypes", "resolutions")},
+    "fewshot.LayoutModel": lambda x: {name: getattr(x.layouts, name) for name in (
+        "classes", "labeller", "encoder", "base")},
+    "fewshot.appearances": lambda x: dict(model=x.layouts, G=x.G, masks=x.masks[:1], count=2, ws=x.examples.ws[:1]),
+    "fewshot.calibrate": lambda x: dict(model=x.layouts, G=x.G),
+    "fewshot.cosines": lambda x: dict(features=x.images, vectors=torch.randn(2, 3)),
+    "fewshot.coverage": lambda x: dict(masks=x.masks, resolution=8, count=2),
+    "fewshot.dense_labels": lambda x: dict(features=x.images, vectors=torch.randn(2, 3)),
+    "fewshot.learn_labels": lambda x: dict(G=x.G, ws=x.examples.ws, masks=x.masks, count=2, resolutions=(16,)),
+    "fewshot.load_examples": lambda x: dict(folder=x.folder / "examples", G=x.G),
+    "fewshot.load_layouts": lambda x: dict(path=x.folder / "layouts.safetensors", G=x.G),
+    "fewshot.new_layouts": lambda x: dict(G=x.G, examples=x.examples, config=sketchgan.fewshot.EncoderConfig(width=4)),
+    "fewshot.of_pictures": lambda x: dict(G=x.G, classes=x.examples.classes, pictures=x.images[:2], masks=x.masks,
+                                          project=lambda G, pictures: x.examples.ws),
+    "fewshot.prototypes": lambda x: dict(features=x.images[:2], masks=x.masks, count=2),
+    "fewshot.reduced": lambda x: dict(masks=x.masks, resolution=8, count=2),
+    "fewshot.sample_codes": lambda x: dict(G=x.G, seeds=[0, 1]),
+    "fewshot.sparse_labels": lambda x: dict(features=x.images, vectors=torch.randn(2, 3), ids=torch.tensor([1, 2])),
+    "fewshot.sparse_vectors": lambda x: dict(features=x.images[:2], masks=x.masks, count=2),
+    "fewshot.synthesize": lambda x: dict(model=x.layouts, G=x.G, masks=x.masks,
+                                         refinement=sketchgan.fewshot.Refinement(steps=1)),
+    "fewshot.teach": lambda x: dict(model=x.layouts, G=x.G, config=sketchgan.fewshot.EncoderConfig(width=4, batch=4)),
+    "fewshot.train_layouts": lambda x: dict(G=x.G, examples=x.examples, out=x.folder / "trained.safetensors",
+                                            config=sketchgan.fewshot.EncoderConfig(width=4, batch=4, kimg=0.004)),
     # pretraining, study
     "pretraining.GanConfig": lambda x: dict(),
     "pretraining.GanTrainer": lambda x: dict(images=x.images, config=sketchgan.pretraining.GanConfig(
@@ -186,6 +277,38 @@ GOOD = {
     "study.menagerie_task": lambda x: dict(name="standing_cat", weights=sketchgan.files.weights_folder()),
     "study.photo_task": lambda x: dict(pose="pictures", photos=x.folder, base=x.gan, judge=x.gan,
                                        weights=x.folder),
+    # portraits
+    "portraits.DualStyleGAN": lambda x: dict(generator=x.G), "portraits.border": lambda x: dict(resolution=64),
+    "portraits.save_portraits": lambda x: dict(path=x.folder / "made" / "new.safetensors", network=x.P),
+    "portraits.load_portraits": lambda x: dict(path=x.portraits, base=x.G),
+    "portraits.save_codes": lambda x: dict(path=x.folder / "made" / "new.npz",
+                                           codes={"a.png": x.G.mapping(x.z)[0].detach()}, base=x.G),
+    "portraits.load_codes": lambda x: dict(path=x.codes, base=x.G),
+    "portraits.load_pictures": lambda x: dict(path=x.codes),
+    "portraits.save_sampler": lambda x: dict(path=x.folder / "made" / "s.safetensors", sampler=x.sampler, base=x.G),
+    "portraits.load_sampler": lambda x: dict(path=x.folder / "sampler.safetensors", base=x.G),
+    "portraits.paint": lambda x: dict(category="cat", painter="neon", resolution=32,
+                                      code=torch.randn(1, sketchgan.world.code_size("cat"))),
+    "portraits.painted_styles": lambda x: dict(category="cat", count=1, resolution=32, painters=("neon",)),
+    "portraits.open_styles": lambda x: dict(source=x.folder / "pictures", resolution=32),
+    "portraits.DestyliseConfig": lambda x: dict(), "portraits.PortraitConfig": lambda x: dict(),
+    "portraits.RefineConfig": lambda x: dict(),
+    "portraits.nearest_codes": lambda x: dict(G=x.G, features=x.features, samples=4),
+    "portraits.tuned_on": lambda x: dict(G=x.G, D=x.D, styles=x.images,
+                                         config=sketchgan.portraits.DestyliseConfig(tune=1)),
+    "portraits.destylise": lambda x: dict(G=x.G, tuned=x.G, styles=x.images[:2], encode=x.encode, features=x.features,
+                                          config=sketchgan.portraits.DestyliseConfig(steps=1)),
+    "portraits.true_codes": lambda x: dict(G=x.G, code=torch.randn(2, 4)),
+    "portraits.PortraitTraining": lambda x: dict(G=x.G, D=x.D, styles=x.images[:2], extrinsic=x.encode(x.images[:2]),
+                                                 intrinsic=x.encode(x.images[:2])),
+    "portraits.refine": lambda x: dict(network=x.P, extrinsic=x.encode(x.images[:1]), styles=x.images[:1],
+                                       intrinsic=x.encode(x.images[:1]), features=x.features,
+                                       config=sketchgan.portraits.RefineConfig(steps=1)),
+    "portraits.fit_sampler": lambda x: dict(codes=torch.randn(4, 8, 8), border=3, steps=1, batch=2),
+    "portraits.Portraitist": lambda x: dict(network=x.P, codes={"a": x.encode(x.images[:1])[0]}),
+    "portraits.restyle": lambda x: dict(network=x.P, ws=x.encode(x.images[:1]), style=x.encode(x.images[:1]),
+                                        weights=[1.0] * 8),
+    "portraits.weights_of": lambda x: dict(network=x.P),
     # widgets
     "widgets.SketchPad": lambda x: dict(size=160, width=3.0, resolution=32),
     "widgets.LiveTraining": lambda x: dict(G=x.G, D=x.D, F=x.F, sketches=x.sketches, config=x.config, minutes=1.0),
@@ -205,6 +328,7 @@ INNER = {"customizing.discriminator_step", "customizing.generator_step", "custom
          "customizing.train_step",
          "files.data_folder", "files.sketches_folder", "files.weights_folder", "files.cache_folder", "files.reading",
          "files.lock", "files.locked", "drawing.Drawing", "drawing.sketch_names", "plotting.compact_outputs",
+         "portraits.train_portraits",
          "plotting.interleave"}
 
 
@@ -237,18 +361,28 @@ def wrong_for(good) -> list:
     return ["nonsense\0", None, 3, math.nan, [], {}, (), Nothing(), torch.zeros(2, 2)]
 
 
-HELD = {"ops", "nets", "world", "measure", "study", "widgets", "plotting"}   # a folder joins when it is through
+HELD = {"ops", "nets", "world", "measure", "study", "widgets", "plotting",      # a folder joins when it is through
+        "editing",
+        "fewshot",
+        "portraits"}
 # Where what is wrong elsewhere is right: (callable, argument) -> parts of the values' reprs.
 FINE = {
     **dict.fromkeys([("files.write_atomically", "path"), ("weights.save", "path"), ("weights.save_training", "path"),
                      ("weights.save_delta", "path"), ("weights.export", "path"), ("drawing.write_document", "path"),
                      ("photos.prepare", "out")], {"missing"}),                        # folders are made
+    **dict.fromkeys([(f"portraits.save_{what}", "path") for what in ("portraits", "codes", "sampler")],
+                    {"Posix", "no\\x00"}),
     **dict.fromkeys([("nets.Generator", "channels"), ("nets.Discriminator", "channels")], {"{}", "None"}),
     **dict.fromkeys([("nets.Judge", "targets"), ("nets.Judge", "predicates")], {"[]", "()"}),
     **dict.fromkeys([(f"plotting.{name}", argument) for name, argument in (
         ("to_uint8", "images"), ("image_grid", "images"), ("sketch_sheet", "sketches"), ("before_after", "sketches"),
         ("before_after", "before"), ("before_after", "after"), ("nearest_strip", "sketch"),
         ("nearest_strip", "images"), ("normalized", "sketches"))], {"NaN"}),        # a training gone wrong is shown too
+    ("portraits.PortraitConfig", "augment"): {"''"},
+    ("editing.Direction", "name"): {"''", "nonsense"}, ("editing.strength", "name"): {"''", "nonsense"},
+    ("editing.Direction", "layers"): {"[]", "()"},                                      # `edit` says it
+    ("editing.save_components", "path"): {"PosixPath", "no\\x00where"},
+    ("fewshot.train_layouts", "out"): {"PosixPath"}, ("fewshot.Classes", "colors"): {"[]"},
     ("plotting.curves", "series"): {"{}"}, ("plotting.curves", "xlabel"): {"nonsense"},
     ("plotting.curves", "ylabel"): {"nonsense"},
     ("nets.Discriminator", "mbstd_group"): {"None"}, ("ops.fir_kernel", "gain"): {"-1", "1.5"},

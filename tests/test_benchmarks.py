@@ -211,8 +211,8 @@ def test_steps_are_compared_and_their_memory_is_counted(benchmark, monkeypatch, 
     networks = (Generator(32, 8, 8, 2, CHANNELS), Discriminator(32, CHANNELS), PhotoSketch(4, 1))
     monkeypatch.setattr(compare, "networks", lambda size: networks)
     monkeypatch.setattr(compare, "CSV", tmp_path / "steps.csv")
-    monkeypatch.setattr(sys, "argv", ["x", "--sizes", "32", "--steps", "1", "--minutes", "0", "--plain-only", "--threads",
-                                      str(torch.get_num_threads())])
+    threads = str(torch.get_num_threads())
+    monkeypatch.setattr(sys, "argv", f"x --sizes 32 --steps 1 --minutes 0 --plain-only --threads {threads}".split())
     compare.main()
     rows = compare.read(compare.CSV, text=("size",))
     assert [(row["size"], row["step"], row["steps"]) for row in rows] == [("32", "plain", 2), ("32", "ours", 2)]

@@ -1,4 +1,4 @@
-"""Trains everything that ships:  python -m sketchgan pretrain {gan,sketcher,judge,features,photo-judge} --help
+"""Trains everything that ships:  python -m sketchgan pretrain {gan,sketcher,judge,features,...} --help
 
     python -m sketchgan pretrain features --out outputs/features.safetensors
     python -m sketchgan pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
@@ -30,6 +30,7 @@ from .embedding import SketchEmbeddingConfig, train_sketch_embedding
 from .fitting import save_finite
 from .gan import GanTrainer
 from .mapping import CodedPhotos
+from .photo_encoder import PhotoEncoderConfig, train_photo_encoder
 from .photo_judge import PhotoJudgeConfig, train_photo_judge
 from .recipe import PRESETS, GanConfig
 
@@ -176,6 +177,13 @@ def _photo_judge(args: argparse.Namespace) -> None:
           f"{quality['degraded']['accuracy']:.1%} degraded; {args.out}")
 
 
+def _photo_encoder(args: argparse.Namespace) -> None:
+    config = _config(PhotoEncoderConfig, args)
+    quality = train_photo_encoder(args.generator, config, args.out, args.minutes, args.device)
+    print(f"explains {quality['explained']:.0%} of w's variance and paints {quality['samples']} fresh samples again at "
+          f"{quality['psnr']:.1f} dB, in {quality['ms_per_image']:.1f} ms each; {args.out}")
+
+
 TEACHERS = {"sketcher": (teachers.SketcherConfig, teachers.train_sketcher, "photosketch.safetensors"),
             "judge": (teachers.JudgeConfig, teachers.train_judge, "judge.safetensors"),
             "features": (teachers.FeaturesConfig, teachers.train_features, "features.safetensors"),
@@ -224,6 +232,9 @@ def parser() -> argparse.ArgumentParser:
                  PhotoJudgeConfig,
                  ("categories", "scenes", "held_out", "scene_seed"), "photo_judge.safetensors")
     photos.add_argument("photos", help="the folder of folders")
+    encoder = add("photo-encoder", _photo_encoder, "what tells latents from a picture, for one generator",
+                  PhotoEncoderConfig, file="photo_encoder.safetensors")
+    encoder.add_argument("generator", help="its weights, such as data/weights/cat64.safetensors")
     return root
 
 

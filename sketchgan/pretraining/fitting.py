@@ -187,7 +187,8 @@ def publish(network: nn.Module, config: TeacherConfig, out: Path, images: int, q
 
 def command_line() -> str:
     """The command that is running; of a path outside the project only the last part, since it is this machine's own."""
-    words = (os.path.basename(word) if os.path.isabs(word) or word.startswith("..") else word for word in sys.argv[1:])
+    given = sys.argv[1 + (sys.argv[1:2] == ["pretrain"]):]      # through the package's command, its name comes first
+    words = (os.path.basename(word) if os.path.isabs(word) or word.startswith("..") else word for word in given)
     return " ".join(["python -m sketchgan pretrain", *words])
 
 

@@ -1,1 +1,4 @@
 """Boards on which one edits instead of drawing: directions, photographs, mixtures of models, layouts."""
+from .layout import LayoutPad
+
+__all__ = ["LayoutPad"]
