@@ -39,13 +39,24 @@ at::Tensor bias_act(const at::Tensor& x_, const at::Tensor& bias_, double gain, 
     const A up = gain, down = gain * slope;
     const int64_t run = d.inner == 1 ? d.channels : d.inner, rows = run ? d.x.numel() / run : 0;
     at::parallel_for(0, rows, std::max<int64_t>(1, GRAIN / std::max<int64_t>(run, 1)), [&](int64_t begin, int64_t end) {
+      // Copies of all that the inner loops read: the compiler cannot know that writing y changes none of it.
+      const A high = up, low = down;
+      const int64_t width = run;
       for (int64_t row = begin; row < end; ++row) {
-        const scalar_t* in = from + row * run;
-        scalar_t* out = to + row * run;
-        const A one = d.inner == 1 ? A(0) : b[row % d.channels];
-        for (int64_t i = 0; i < run; ++i) {
-          const A value = A(in[i]) + (d.inner == 1 ? b[i] : one);
-          out[i] = scalar_t(value * (value > 0 ? up : down));
+        const scalar_t* __restrict__ in = from + row * width;
+        const A* __restrict__ each = b;
+        scalar_t* __restrict__ out = to + row * width;
+        if (d.inner == 1)
+          for (int64_t i = 0; i < width; ++i) {
+            const A value = A(in[i]) + each[i];
+            out[i] = scalar_t(value * (value > 0 ? high : low));
+          }
+        else {
+          const A one = b[row % d.channels];
+          for (int64_t i = 0; i < width; ++i) {
+            const A value = A(in[i]) + one;
+            out[i] = scalar_t(value * (value > 0 ? high : low));
+          }
         }
       }
     });
@@ -65,7 +76,10 @@ at::Tensor bias_act_backward(const at::Tensor& g_, const at::Tensor& y_, double 
     scalar_t* to = out.data_ptr<scalar_t>();
     const A up = gain, down = gain * slope;
     at::parallel_for(0, g.numel(), GRAIN, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) to[i] = scalar_t(A(in[i]) * (A(y[i]) > 0 ? up : down));
+      const A high = up, low = down;
+      const scalar_t *__restrict__ from = in, *__restrict__ sign = y;
+      scalar_t* __restrict__ out = to;
+      for (int64_t i = begin; i < end; ++i) out[i] = scalar_t(A(from[i]) * (A(sign[i]) > 0 ? high : low));
     });
   });
   return out;
