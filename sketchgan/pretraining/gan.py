@@ -158,8 +158,10 @@ class GanTrainer:
         self._teach_if_due(playing)
         self._grow_if_due()
         batch = self._batch(playing)
-        log = {**self._critics(batch), **self._generator(batch)}
-        self._average()
+        log = self._critics(batch)
+        if batch.fake is None or not self._watching:
+            log |= self._generator(batch)
+            self._average()
         self.seen += c.batch
         self.iteration += 1
         log = {k: float(v.detach()) for k, v in log.items()}
@@ -167,6 +169,11 @@ class GanTrainer:
             raise FloatingPointError(f"loss {', '.join(bad)} is {log[bad[0]]} after {self.seen} images: go on from the "
                                      "last checkpoint with a smaller lr or a larger r1_gamma")
         return log
+
+    @property
+    def _watching(self) -> bool:
+        """Whether the game has begun and only the critics learn."""
+        return self.seen < (self.config.paired_kimg + self.config.critic_kimg) * 1000
 
     def _teach_if_due(self, playing: bool) -> None:
         c = self.config
@@ -201,7 +208,7 @@ class GanTrainer:
         real = self.images[index].to(self.device)
         if (factor := real.shape[-1] // self.resolution) > 1:
             real = nnf.avg_pool2d(real, factor)
-        pairs = 0 if not c.paired_kimg else n if not playing else round(n * c.paired_share)
+        pairs = 0 if not c.paired_kimg else n if not playing else 0 if self._watching else round(n * c.paired_share)
         fake = paired = None
         if playing:
             ws = self._mixed(torch.randn(n, c.z_dim, generator=self.rng).to(self.device))
