@@ -106,6 +106,7 @@ GOOD = {
     # ops
     "ops.bias_act": lambda x: dict(x=x.vectors, bias=torch.zeros(4)),
     "ops.conv2d_down": lambda x: dict(x=x.images, weight=torch.ones(2, 3, 3, 3), kernel=x.kernel),
+    "ops.conv2d": lambda x: dict(x=x.images, weight=torch.ones(2, 3, 3, 3), padding=1),
     "ops.conv2d_up": lambda x: dict(x=x.images, weight=torch.ones(2, 3, 3, 3), kernel=x.kernel),
     "ops.fir_kernel": lambda x: dict(), "ops.implementation": lambda x: dict(impl="ref"),
     "ops.modulated_conv2d": lambda x: dict(x=x.images, weight=torch.ones(2, 3, 3, 3), styles=torch.ones(12, 3)),

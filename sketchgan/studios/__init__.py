@@ -2,6 +2,7 @@
 from .edits import EditExplorer
 from .layout import LayoutPad
 from .mixer import ModelMixer
+from .photo import PhotoEditor
 from .portraits import PortraitStudio
 
-__all__ = ["EditExplorer", "LayoutPad", "ModelMixer", "PortraitStudio"]
+__all__ = ["EditExplorer", "LayoutPad", "ModelMixer", "PhotoEditor", "PortraitStudio"]

@@ -96,7 +96,8 @@ class EditExplorer(w.VBox):
         self.sliders, self.ends, rows = [], [], []
         for i in range(count):
             slider = w.FloatSlider(0.0, min=-REACH, max=REACH, step=STEP, readout_format="+.2f",
-                                   style={"description_width": "110px"}, layout=w.Layout(flex="1 1 200px", min_width="200px"))
+                                   style={"description_width": "110px"},
+                                   layout=w.Layout(flex="1 1 200px", min_width="200px"))
             slider.observe(lambda change, i=i: self._slid(i, change.new), "value")
             self.sliders.append(slider)
             self.ends.append((Picture(END), Picture(END)))
