@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ..files.atomic import locked, set_aside, stamp
-from ..files.checks import Positive, check
+from ..files.checks import Place, Positive, check
 from ..files.readers import reading
 from ..weights.checkpoints import CheckpointError, load_training, save_training
 from .controls import TERMS, Controls, check_sketches, interrupts_wait
@@ -78,6 +78,9 @@ class Run:
                  minutes=None):
         if sketches is None and resume is None:
             raise ValueError("There are no sketches: pass a tensor [S, 1, R, R] with S at least 1.")
+        kinds = dict(config=CustomizeConfig, controls=Controls | None, resume=Place | None, checkpoint=Place | None)
+        for name, value in dict(config=config, controls=controls, resume=resume, checkpoint=checkpoint).items():
+            check(name, value, kinds[name])
         check_networks(G, D, F, config)
         if config.threads:
             torch.set_num_threads(config.threads)

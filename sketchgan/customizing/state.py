@@ -7,12 +7,13 @@ live on the CPU whatever the device: the same seed draws the same numbers everyw
 
 import copy
 import hashlib
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from ..files.checks import Whole, check
-from ..nets.stylegan2 import Discriminator, WShift
+from ..files.checks import Able, Filled, Seed, Whole, check, checked
+from ..nets.stylegan2 import Discriminator, Generator, WShift
 from ..weights.checkpoints import CheckpointError, content_hash
 
 STREAMS = ("z", "mixing", "noise", "augment", "sketches", "images")
@@ -23,6 +24,7 @@ LAYERS = {
     "affine": lambda name: ".modulation." in name,      # what each layer makes of w; beyond the paper
     "all": lambda name: True,                           # how to paint as well; beyond the paper, overfits
 }
+Recipe = Annotated[object, Able(names=("optim_param", "betas", "device"))]     # a CustomizeConfig, which builds on this
 IMAGE_LIMIT = 1.5  # samples of a generator overshoot [-1, 1] a little; values in [0, 255] overshoot a lot
 
 
@@ -119,7 +121,7 @@ class Images:
             raise ValueError(f"images gave a batch {given}; wanted float [N, 3, R, R] = {list(wanted)} in [-1, 1]. "
                              f"sketchgan.photos.ImageFolder(path, {R}) reads a folder; photos.to_float converts uint8.")
         low, high = images.aminmax()
-        if high > IMAGE_LIMIT or low < -IMAGE_LIMIT:
+        if not -IMAGE_LIMIT <= low <= high <= IMAGE_LIMIT:      # written so that NaN fails too
             raise ValueError(f"images reach {max(high, -low):.3g}; wanted values in [-1, 1]. Scale 0...255 by "
                              f"x / 127.5 - 1, or use sketchgan.photos.ImageFolder.")
         if not self.dark and 0 <= low < high:
@@ -140,7 +142,8 @@ class TrainingState:
         optimizer_G, optimizer_D; streams, name -> CPU generator; sketch_order; images; iteration: the next step's.
     """
 
-    def __init__(self, G, D, F, images, config):
+    @checked
+    def __init__(self, G: Generator, D: Discriminator, F: nn.Module, images, config: Recipe):
         device = torch.device(config.device)
         self.G_base = copy.deepcopy(G).to(device).requires_grad_(False).eval()
         if config.optim_param == "w_shift" and not isinstance(self.G_base.style[-1], WShift):
@@ -305,12 +308,14 @@ def own_moments(stored: dict, optimizer: torch.optim.Adam) -> dict:
     return {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
 
 
-def seeded(seed: int, name: str) -> torch.Generator:
+@checked
+def seeded(seed: Seed, name: Annotated[str, Filled()]) -> torch.Generator:
     """A CPU generator for one purpose: different names give unrelated streams of the same seed."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
+@checked
 def frozen_sketcher(F: nn.Module, batch_stats: bool) -> nn.Module:
     """A frozen copy of F whose batch norms use the batch's statistics (published) or the running ones.
 

@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from ..files.checks import Count, Indexed, Whole, checked
 from ..nets import losses
 from ..nets.augment import augment
 from ..nets.features import FeatureHeads
 from ..nets.stylegan2 import Discriminator, Generator
+from ..photos.datasets import check_images
 from .mapping import known_w, teach_mapping, z_of_code
 from .recipe import MAY_CHANGE, GanConfig, stages
 
@@ -80,17 +82,24 @@ class GanTrainer:
 
     PARTS = ("G", "D", "G_ema", "heads", "G_opt", "D_opt", "heads_opt")
 
-    def __init__(self, config: GanConfig, images, features: nn.Module | None = None, device="cpu", rank: int = 0,
-                 world: int = 1):
+    @checked
+    def __init__(self, config: GanConfig, images: Indexed, features: nn.Module | None = None, device="cpu",
+                 rank: Whole = 0, world: Count = 1):
         if config.batch % world:
-            raise ValueError(f"batch {config.batch} does not divide among {world} processes: choose a multiple of "
-                             f"{world}")
+            raise ValueError(f"batch {config.batch} does not divide among world={world} processes: choose a "
+                             f"multiple of {world}")
         if (config.heads_weight or config.paired_kimg) and features is None:
             raise ValueError("feature heads and pairs need a feature network: give --features imagenet, or one trained "
                              "with `python -m sketchgan pretrain features`")
         if config.paired_kimg and getattr(images, "code", None) is None:
             raise ValueError("paired_kimg needs images with codes: a category of Menagerie, or photographs in "
                              "mapping.CodedPhotos")
+        if isinstance(images, (str, list, tuple, dict)):
+            raise ValueError(f"images is a {type(images).__name__}; wanted a data set, such as open_images gives")
+        some = check_images(images[torch.linspace(0, len(images) - 1, 16).long()])
+        if some.shape[-1] % config.resolution:
+            raise ValueError(f"images are of {some.shape[-1]} px and the configuration asks for {config.resolution}: "
+                             f"open them at that resolution")
         self.config, self.images, self.device, self.rank, self.world = config, images, torch.device(device), rank, world
         self.features = features.to(device).eval().requires_grad_(False) if features else None
         self.seen, self.iteration, self.history, self.taught = 0, 0, [], False

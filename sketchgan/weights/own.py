@@ -4,6 +4,7 @@ import os
 import torch
 from torch import nn
 
+from ..files.checks import Place, checked
 from ..files.readers import reading
 from ..nets.efficientnet import ImageNetFeatures
 from ..nets.encoders import Encoder, SketchEmbedding
@@ -44,7 +45,8 @@ def _integers(item) -> list[int]:
     return [item] if type(item) is int else []
 
 
-def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> Judge:
+@checked
+def load_judge(path: Place, device: str | torch.device = "cpu") -> Judge:
     """The judge in a weight file, in evaluation mode.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
@@ -54,7 +56,8 @@ def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> J
                     device)
 
 
-def load_features(path: str | os.PathLike) -> Features:
+@checked
+def load_features(path: Place) -> Features:
     """The feature network in a weight file, in evaluation mode and frozen.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
@@ -77,7 +80,8 @@ def load_imagenet() -> ImageNetFeatures:
     return network.folded()
 
 
-def load_sketch_embedding(path: str | os.PathLike, device: str | torch.device = "cpu") -> SketchEmbedding:
+@checked
+def load_sketch_embedding(path: Place, device: str | torch.device = "cpu") -> SketchEmbedding:
     """The sketch embedding in a weight file, in evaluation mode.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
@@ -85,7 +89,8 @@ def load_sketch_embedding(path: str | os.PathLike, device: str | torch.device = 
     return load_own(SketchEmbedding, path, "Train one with `python -m sketchgan pretrain sketch-embedding`.", device)
 
 
-def load_encoder(path: str | os.PathLike, device: str | torch.device = "cpu") -> Encoder:
+@checked
+def load_encoder(path: Place, device: str | torch.device = "cpu") -> Encoder:
     """An encoder in a weight file, in evaluation mode.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
