@@ -51,7 +51,7 @@ $(VENV)/.core: pyproject.toml constraints.txt $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.everything: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,train]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,metrics,video,search,train]'
 	@touch $@
 
 install-core: $(VENV)/.core
@@ -115,12 +115,15 @@ weights: install-core
 	$(PY) -m sketchgan pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
 	for category in horse cat; do \
 		cp outputs/$${category}64/gan.safetensors data/weights/$${category}64.safetensors; done
+	$(PY) -m sketchgan pretrain photo-encoder data/weights/horse64.safetensors --out data/weights/horse64_photo_encoder.safetensors
+	$(PY) -m sketchgan pretrain photo-encoder data/weights/cat64.safetensors --out data/weights/cat64_photo_encoder.safetensors
 
 # Hands are photographs that somebody has to have: SKETCHGAN_DATA, or python -m sketchgan hub fetch hands.
 weights-hands: install-core
 	$(PY) -m sketchgan pretrain photo-judge "$$($(PY) -m sketchgan hub find hands)" --kimg 50 --out data/weights/judge_hands.safetensors
 	$(PY) -m sketchgan pretrain gan "$$($(PY) -m sketchgan hub find hands)" --part train --preset photos --features outputs/features.safetensors --out outputs/hands64
 	cp outputs/hands64/gan.safetensors data/weights/hands64.safetensors
+	$(PY) -m sketchgan pretrain photo-encoder data/weights/hands64.safetensors --out data/weights/hands64_photo_encoder.safetensors
 
 bench: install
 	@mkdir -p outputs/benchmarks

@@ -75,6 +75,10 @@ def row(path) -> str:
             what = f"F, photograph to sketch (ngf {config['f']['ngf']}, {config['f']['n_blocks']} blocks)"
             quality = (f"contour F1 within 1 px {q['f1_1px_running']:.3f} (running statistics), "
                        f"{q['f1_1px_batch']:.3f} (batch); {q['ms_per_image']:.1f} ms an image")
+        elif config.get("encoder", {}).get("in_channels") == 3:
+            what = f"photo encoder of {path.stem.removesuffix('_photo_encoder')}: a picture to w, to begin projection"
+            quality = (f"explains {q['explained']:.0%} of w's variance; paints {q['samples']} fresh samples at "
+                       f"{q['psnr']:.1f} dB; {q['ms_per_image']:.0f} ms an image, busy core")
         elif "sketchembedding" in config:
             what = "the sketch embedding, for the retrieval baseline only"
             quality = "the photograph of a redrawn contour comes first: " + ", ".join(

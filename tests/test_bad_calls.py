@@ -22,6 +22,8 @@ from PIL import Image
 import sketchgan
 
 FOLDERS = ("files", "ops", "nets", "weights", "world", "photos", "drawing", "measure", "customizing", "pretraining",
+           "editing",
+           "portraits",
            "study", "widgets", "plotting")
 HOME = str(Path(sketchgan.__file__).parent)
 TINY = {4: 4, 8: 4, 16: 4, 32: 4}
@@ -42,7 +44,7 @@ def exported() -> dict:
 
 # Made by the library for people to read, not to be made by them.
 RECORDS = {"measure.Estimate", "measure.Extractor", "customizing.Look", "customizing.Step", "drawing.UsualBox",
-           "study.Task"}
+           "editing.Named", "editing.Projection", "study.Task", "portraits.PortraitStep", "portraits.StyleExamples"}
 EXPORTED = {name: value for name, value in exported().items() if name not in RECORDS}
 
 
@@ -50,7 +52,10 @@ EXPORTED = {name: value for name, value in exported().items() if name not in REC
 def x(tmp_path_factory):
     """Good values to call with: tiny networks, pictures, files."""
     from sketchgan.customizing import CustomizeConfig, StoppingRule, TrainingState
+    from sketchgan.editing import find_components, save_components
     from sketchgan.nets import Discriminator, Features, Generator, Judge, PhotoSketch
+    from sketchgan.portraits import DualStyleGAN, save_codes, save_portraits, save_sampler
+    from sketchgan.portraits.refinement import StyleSampler
     from sketchgan.weights import save, save_training
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("calls")
@@ -59,12 +64,20 @@ def x(tmp_path_factory):
     sketches[:, :, 8:24, 8:10] = -1
     save(folder / "gan.safetensors", G=G, D=D, F=F)
     save_training(folder / "training.pt", {"a": torch.zeros(2)})
+    save_components(folder / "w.npz", find_components(G, samples=50))
     (folder / "pictures").mkdir()
     for i in range(4):
         Image.fromarray(np.full((40, 40, 3), 60 * i, np.uint8)).save(folder / "pictures" / f"{i}.png")
+    P = DualStyleGAN(G).eval()
+    save_portraits(folder / "portraits.safetensors", P)
+    save_codes(folder / "codes.npz", {"a.png": G.mapping(torch.randn(1, 8))[0].detach()}, G)
+    sampler = StyleSampler(8, 8, 3, 4).eval()
+    save_sampler(folder / "sampler.safetensors", sampler, G)
     config = CustomizeConfig(iterations=2, batch=2, stopping=None)
     return SimpleNamespace(
-        folder=folder, gan=folder / "gan.safetensors", G=G, D=D, F=F, images=images, sketches=sketches,
+        P=P, sampler=sampler, encode=lambda images: G.mapping(images.mean((2, 3)).repeat(1, 3)[:, :8]).detach().clone(),
+        folder=folder, gan=folder / "gan.safetensors", portraits=folder / "portraits.safetensors",
+        codes=folder / "codes.npz", G=G, D=D, F=F, images=images, sketches=sketches,
         judge=Judge(("cat",), (), ("standing_cat",), (4, 4, 4, 4), 6).eval(), vectors=torch.randn(12, 4),
         features=Features({"contour": 1}, 2, (4, 4, 4, 4, 4)).eval(), config=config, rule=StoppingRule(),
         state=TrainingState(G, D, F, images, config), z=torch.randn(4, 8), page=Image.new("L", (40, 40), 255),
@@ -149,6 +162,7 @@ GOOD = {
     "drawing.write_document": lambda x: dict(path=x.folder / "d", sketches=[x.strokes]),
     # measure
     "measure.color_spread": lambda x: dict(images=x.images),
+    "measure.Levels": lambda x: dict(network=x.D),
     "measure.contour_f1": lambda x: dict(drawn=x.sketches, truth=x.sketches),
     "measure.density_coverage": lambda x: dict(real=x.vectors, fake=x.vectors),
     "measure.diversity": lambda x: dict(judge=x.judge, against=sketchgan.measure.reference(
@@ -181,6 +195,43 @@ GOOD = {
     "customizing.seeded": lambda x: dict(seed=1, name="a"),
     "customizing.warm_start": lambda x: dict(G=x.G, F=x.F, sketches=x.sketches, generator=x.random,
                                              config=sketchgan.customizing.WarmStart(48, 0.25, rounds=1)),
+    # editing
+    "editing.Components": lambda x: dict(mean=torch.zeros(8), vectors=torch.eye(8)[:3], stdev=torch.ones(3),
+                                         share=torch.ones(3) / 3),
+    "editing.PhotoEdit": lambda x: dict(found=sketchgan.editing.project(
+        x.G, x.images[:1], None, sketchgan.editing.ProjectConfig(steps=0), progress=False), customised=x.G),
+    "editing.ProjectConfig": lambda x: dict(), "editing.Search": lambda x: dict(),
+    "editing.carry": lambda x: dict(ws=x.G.mapping(x.z), original=x.G, customised=x.G, z=x.z),
+    "editing.nearest_z": lambda x: dict(G=x.G, w=x.G.mapping(x.z)[:, 0].detach(), steps=1),
+    **{f"editing.{name}": lambda x: dict(G=x.G, images=x.images[:2], D=x.D, config=sketchgan.editing.ProjectConfig(
+        steps=0)) for name in ("project", "projecting")},
+    "editing.psnr": lambda x: dict(images=x.images, target=x.images),
+    "editing.usual_losses": lambda x: dict(G=x.G, D=x.D, config=sketchgan.editing.ProjectConfig(steps=0), count=2),
+    "editing.Direction": lambda x: dict(name="a", vector=torch.ones(8), stdev=1.0, layers=range(2)),
+    "editing.Mixer": lambda x: dict(models={"original": x.G}),
+    "editing.added": lambda x: dict(amounts={"a": 1.0}),
+    "editing.agreement": lambda x: dict(mixer=sketchgan.editing.Mixer({"original": x.G}), shares={"original": 1.0},
+                                        z=x.z),
+    "editing.barycentric": lambda x: dict(point=(0.5, 0.5), corners=((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))),
+    "editing.edit": lambda x: dict(ws=x.G.mapping(x.z), direction=sketchgan.editing.Direction("a", torch.ones(8), 1.0),
+                                   sigma=1.0, layers=range(2), center=torch.zeros(8)),
+    "editing.find_components": lambda x: dict(G=x.G, count=3, samples=50),
+    "editing.find_directions": lambda x: dict(G=x.G, attributes=lambda images: {"light": images.mean((1, 2, 3))},
+                                              samples=16, tried=4, layers=(range(2),)),
+    "editing.interpolate": lambda x: dict(G=x.G, z=x.z, frames=2),
+    "editing.judged": lambda x: dict(judge=sketchgan.nets.Judge(
+        ("cat",), [sketchgan.nets.judge.Target("cat.ear", "number")], (), (4, 4, 4, 4), 6), category="cat"),
+    "editing.load_components": lambda x: dict(path=x.folder / "w.npz", w_dim=8),
+    "editing.movement": lambda x: dict(G=x.G, direction=sketchgan.editing.Direction("a", torch.ones(8), 1.0),
+                                       attributes=lambda images: {"light": images.mean((1, 2, 3))}, samples=4),
+    "editing.paint": lambda x: dict(G=x.G, ws=x.G.mapping(x.z)),
+    "editing.principal_components": lambda x: dict(batches=[x.vectors], count=2),
+    "editing.same_meaning": lambda x: dict(a={"light": 1.0}, b={"light": 0.5}),
+    "editing.save_components": lambda x: dict(path=x.folder / "components.npz",
+                                              components=sketchgan.editing.find_components(x.G, samples=50)),
+    "editing.save_film": lambda x: dict(path=x.folder / "film.gif", images=x.images),
+    "editing.slerp": lambda x: dict(a=x.z[0], b=x.z[1], t=0.5),
+    "editing.strength": lambda x: dict(name="a", amount=0.5),
     # pretraining, study
     "pretraining.GanConfig": lambda x: dict(),
     "pretraining.GanTrainer": lambda x: dict(images=x.images, config=sketchgan.pretraining.GanConfig(
@@ -188,6 +239,38 @@ GOOD = {
     "study.menagerie_task": lambda x: dict(name="standing_cat", weights=sketchgan.files.weights_folder()),
     "study.photo_task": lambda x: dict(pose="pictures", photos=x.folder, base=x.gan, judge=x.gan,
                                        weights=x.folder),
+    # portraits
+    "portraits.DualStyleGAN": lambda x: dict(generator=x.G), "portraits.border": lambda x: dict(resolution=64),
+    "portraits.save_portraits": lambda x: dict(path=x.folder / "made" / "new.safetensors", network=x.P),
+    "portraits.load_portraits": lambda x: dict(path=x.portraits, base=x.G),
+    "portraits.save_codes": lambda x: dict(path=x.folder / "made" / "new.npz",
+                                           codes={"a.png": x.G.mapping(x.z)[0].detach()}, base=x.G),
+    "portraits.load_codes": lambda x: dict(path=x.codes, base=x.G),
+    "portraits.load_pictures": lambda x: dict(path=x.codes),
+    "portraits.save_sampler": lambda x: dict(path=x.folder / "made" / "s.safetensors", sampler=x.sampler, base=x.G),
+    "portraits.load_sampler": lambda x: dict(path=x.folder / "sampler.safetensors", base=x.G),
+    "portraits.paint": lambda x: dict(category="cat", painter="neon", resolution=32,
+                                      code=torch.randn(1, sketchgan.world.code_size("cat"))),
+    "portraits.painted_styles": lambda x: dict(category="cat", count=1, resolution=32, painters=("neon",)),
+    "portraits.open_styles": lambda x: dict(source=x.folder / "pictures", resolution=32),
+    "portraits.DestyliseConfig": lambda x: dict(), "portraits.PortraitConfig": lambda x: dict(),
+    "portraits.RefineConfig": lambda x: dict(),
+    "portraits.nearest_codes": lambda x: dict(G=x.G, features=x.features, samples=4),
+    "portraits.tuned_on": lambda x: dict(G=x.G, D=x.D, styles=x.images,
+                                         config=sketchgan.portraits.DestyliseConfig(tune=1)),
+    "portraits.destylise": lambda x: dict(G=x.G, tuned=x.G, styles=x.images[:2], encode=x.encode, features=x.features,
+                                          config=sketchgan.portraits.DestyliseConfig(steps=1)),
+    "portraits.true_codes": lambda x: dict(G=x.G, code=torch.randn(2, 4)),
+    "portraits.PortraitTraining": lambda x: dict(G=x.G, D=x.D, styles=x.images[:2], extrinsic=x.encode(x.images[:2]),
+                                                 intrinsic=x.encode(x.images[:2])),
+    "portraits.refine": lambda x: dict(network=x.P, extrinsic=x.encode(x.images[:1]), styles=x.images[:1],
+                                       intrinsic=x.encode(x.images[:1]), features=x.features,
+                                       config=sketchgan.portraits.RefineConfig(steps=1)),
+    "portraits.fit_sampler": lambda x: dict(codes=torch.randn(4, 8, 8), border=3, steps=1, batch=2),
+    "portraits.Portraitist": lambda x: dict(network=x.P, codes={"a": x.encode(x.images[:1])[0]}),
+    "portraits.restyle": lambda x: dict(network=x.P, ws=x.encode(x.images[:1]), style=x.encode(x.images[:1]),
+                                        weights=[1.0] * 8),
+    "portraits.weights_of": lambda x: dict(network=x.P),
     # widgets
     "widgets.SketchPad": lambda x: dict(size=160, width=3.0, resolution=32),
     "widgets.LiveTraining": lambda x: dict(G=x.G, D=x.D, F=x.F, sketches=x.sketches, config=x.config, minutes=1.0),
@@ -207,6 +290,7 @@ INNER = {"customizing.discriminator_step", "customizing.generator_step", "custom
          "customizing.train_step",
          "files.data_folder", "files.sketches_folder", "files.weights_folder", "files.cache_folder", "files.reading",
          "files.lock", "files.locked", "drawing.Drawing", "drawing.sketch_names", "plotting.compact_outputs",
+         "portraits.train_portraits",
          "plotting.interleave"}
 
 
@@ -247,6 +331,8 @@ FINE = {
     **dict.fromkeys([("files.write_atomically", "path"), ("weights.save", "path"), ("weights.save_training", "path"),
                      ("weights.save_delta", "path"), ("weights.export", "path"), ("drawing.write_document", "path"),
                      ("photos.prepare", "out"), ("files.download", "path")], {"missing"}),     # folders are made
+    **dict.fromkeys([(f"portraits.save_{what}", "path") for what in ("portraits", "codes", "sampler")],
+                    {"Posix", "no\\x00"}),
     ("files.write_atomically", "data"): {"b'"}, ("files.download", "kind"): {"''"}, ("files.unpack", "folder"): {"/"},
     ("weights.save", "metadata"): {"{}"}, ("weights.save_training", "state"): {"{}"},
     ("weights.rebuild", "path"): {"nonsense", "''"}, ("photos.check_images", "what"): {"nonsense", "''"},
@@ -263,6 +349,10 @@ FINE = {
         ("to_uint8", "images"), ("image_grid", "images"), ("sketch_sheet", "sketches"), ("before_after", "sketches"),
         ("before_after", "before"), ("before_after", "after"), ("nearest_strip", "sketch"),
         ("nearest_strip", "images"), ("normalized", "sketches"))], {"NaN"}),        # a training gone wrong is shown too
+    ("portraits.PortraitConfig", "augment"): {"''"},
+    ("editing.Direction", "name"): {"''", "nonsense"}, ("editing.strength", "name"): {"''", "nonsense"},
+    ("editing.Direction", "layers"): {"[]", "()"},                                      # `edit` says it
+    ("editing.save_components", "path"): {"PosixPath", "no\\x00where"},
     ("plotting.curves", "series"): {"{}"}, ("plotting.curves", "xlabel"): {"nonsense"},
     ("plotting.curves", "ylabel"): {"nonsense"},
     ("nets.Discriminator", "mbstd_group"): {"None"}, ("ops.fir_kernel", "gain"): {"-1", "1.5"},

@@ -87,8 +87,8 @@ def test_environment_is_in_step_with_pyproject():
 
 def test_make_and_ci_install_what_pyproject_defines():
     makefile = (ROOT / 'Makefile').read_text()
-    extras = {'notebooks', 'test', 'metrics', 'train'}
-    assert "'.[notebooks,test,metrics,train]'" in makefile and extras == set(EXTRAS)
+    extras = {'notebooks', 'test', 'metrics', 'video', 'search', 'train'}
+    assert "'.[notebooks,test,metrics,video,search,train]'" in makefile and extras == set(EXTRAS)
     assert makefile.index('$(VENV)/.torch:') < makefile.index('$(VENV)/.core:'), 'torch goes in before anything else'
     assert 'make --no-print-directory --keep-going test' in (ROOT / '.ci/run').read_text()
 

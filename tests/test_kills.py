@@ -63,8 +63,8 @@ def train_a_session(folder: Path) -> None:
 def arguments(folder: Path) -> list[str]:
     """Of the command, which goes on where there is something to go on with."""
     words = ["--base", folder / "base.safetensors", "--sketcher", folder / "f.safetensors", "--sketches",
-             folder / "drawing.png", "--threads", 1, "--batch", 2, "--out", folder / "out", "--no-warm-start", "--no-fit",
-             "--no-stopping", "--iterations", ITERATIONS]
+             folder / "drawing.png", "--threads", 1, "--batch", 2, "--out", folder / "out", "--no-warm-start",
+             "--no-fit", "--no-stopping", "--iterations", ITERATIONS]
     return [str(word) for word in words] + ["--resume"] * (folder / "out" / command.TRAINING).exists()
 
 

@@ -26,7 +26,7 @@ from ..nets.judge import SIZE
 from ..nets.sampling import sample
 from ..photos.datasets import ImageFolder
 from ..weights import checkpoints
-from ..weights.own import load_judge
+from ..weights.own import find_base, load_judge
 from ..world.scenes import PREDICATES
 from .run import Run
 from .step import CustomizeConfig, NonFiniteLoss, Step
@@ -136,16 +136,6 @@ def drawings(args: argparse.Namespace, G, F) -> torch.Tensor | None:
     names = args.sketches = args.sketches or DRAWN
     fit = usual_box(G, F) if args.fit else None
     return load_sketches(names[0] if len(names) == 1 else names, G.resolution, fit=fit)
-
-
-def find_base(name: str) -> Path:
-    """The file of a base GAN: a path, or a name in data/weights with or without its resolution."""
-    for path in (Path(name), weights_folder() / f"{name}.safetensors", weights_folder() / f"{name}64.safetensors"):
-        if path.is_file():
-            return path
-    known = ", ".join(sorted(p.stem for p in weights_folder().glob("*[0-9].safetensors"))) or "none yet"
-    raise ValueError(f"There is no base GAN {name!r}: neither a file, nor in {weights_folder()} (there: {known}). "
-                     f"Train one with: python -m sketchgan pretrain gan --help")
 
 
 def watch(steps: Iterator[Step], report: "Report") -> None:

@@ -12,7 +12,6 @@ On the way it looks how near the samples have come and what variety is left, and
 step brings the generator to keep: stopping.py says by which rule.
 """
 
-import contextlib
 import copy
 import dataclasses
 import math
@@ -23,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files.atomic import locked, set_aside, stamp
+from ..files.atomic import owned, set_aside, stamp
 from ..files.checks import Place, Positive, check
 from ..files.readers import reading
 from ..weights.checkpoints import CheckpointError, load_training, save_training
@@ -74,8 +73,7 @@ class Run:
     """One call of `customize`: the state, the terms in force and their history, the clock and the files."""
 
     def __init__(self, G, D, F, sketches, images=None, config=CustomizeConfig(), controls=None, resume=None,
-                 checkpoint=None,
-                 minutes=None):
+                 checkpoint=None, minutes=None):
         if sketches is None and resume is None:
             raise ValueError("There are no sketches: pass a tensor [S, 1, R, R] with S at least 1.")
         kinds = dict(config=CustomizeConfig, controls=Controls | None, resume=Place | None, checkpoint=Place | None)
@@ -110,7 +108,7 @@ class Run:
     def steps(self) -> Iterator[Step]:
         """The loop: warm start if there is one to do, then training, with checkpoints on the way.  However it is left
         between two steps, nothing is lost."""
-        with owned(self.checkpoint), interrupts_wait(self):
+        with owned(self.checkpoint, "customize"), interrupts_wait(self):
             self.require_own_file()
             try:
                 yield from self.timed_steps()
@@ -342,10 +340,3 @@ class Run:
         if self.watch and contents["watch"]:
             self.watch.load_state_dict(contents["watch"])
         self.whole = True
-
-
-def owned(checkpoint: Path | None):
-    """A block in which nobody else may write a checkpoint file; raises FolderInUse if somebody does."""
-    if checkpoint is None:
-        return contextlib.nullcontext()
-    return locked(checkpoint.parent, "customize", name=f".{checkpoint.name}.lock")

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 
 from ..drawing.chamfer import chamfer
-from ..files.atomic import set_aside
+from ..files.atomic import owned, set_aside
 from ..files.progress import Allowance
 from ..weights.checkpoints import content_hash, load_training
 from .controls import NAMES, Controls, check_sketches
 from .history import History
-from .run import Run, owned
+from .run import Run
 from .state import frozen_sketcher, same
 from .step import CustomizeConfig
 
@@ -167,7 +167,7 @@ class Session:
         self.first_sketches = wished.pop("sketches", self.sketches)
         self.controls = Controls(**wished)
         self.controls.bind(self.networks[0].resolution)
-        with owned(self.checkpoint):
+        with owned(self.checkpoint, "customize"):
             set_aside(self.checkpoint)
         self.history.clear()
         self.run = self.error = self.advice = self.left = None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..files.checks import Able, Filled, Seed, Whole, check, checked
 from ..nets.stylegan2 import Discriminator, Generator, WShift
 from ..weights.checkpoints import CheckpointError, content_hash
+from ..weights.stored_states import check_optimizer, own_moments, require_like
 
 STREAMS = ("z", "mixing", "noise", "augment", "sketches", "images")
 # What may train in G, by the names of its parameters: CustomizeConfig.optim_param.
@@ -256,56 +257,6 @@ class TrainingState:
     def finite(self) -> bool:
         """Whether every trained parameter is a number."""
         return all(p.isfinite().all() for p in (*self.params_G.values(), *self.params_D))
-
-
-def require_like(stored, ours, name: str, also: tuple = ()) -> None:
-    """Raise ValueError unless something stored is like ours: the same keys, types, shapes, and only finite numbers; but
-    numbers under the keys `also` are let pass if they are whole."""
-    if isinstance(ours, Tensor):
-        whole = type(stored) in (Tensor, nn.Parameter) and stored.layout is torch.strided and not stored.is_quantized
-        if not whole or stored.shape != ours.shape or stored.dtype != ours.dtype:
-            given = f"{list(stored.shape)} of {stored.dtype}" if isinstance(stored, Tensor) else type(stored).__name__
-            raise ValueError(f"{name} is {given}; wanted {list(ours.shape)} of {ours.dtype}")
-        if stored.is_floating_point() and not stored.isfinite().all():
-            raise ValueError(f"{name} has values that are NaN or infinite")
-    elif isinstance(ours, dict):
-        if not isinstance(stored, dict) or stored.keys() != ours.keys():
-            raise ValueError(f"{name} has other parts than are wanted: {', '.join(map(str, ours))}")
-        for key in ours:
-            if key in also:
-                check(f"{key} of {name}", stored[key], Whole)
-            else:
-                require_like(stored[key], ours[key], f"{name}.{key}")
-    elif isinstance(ours, (list, tuple)):
-        if type(stored) is not type(ours) or len(stored) != len(ours):
-            raise ValueError(f"{name} is {str(stored)[:80]}; wanted {len(ours)} items")
-        for i, pair in enumerate(zip(stored, ours, strict=True)):
-            require_like(*pair, f"{name} {i}")
-    elif type(stored) is not type(ours) or stored != ours:
-        raise ValueError(f"{name} is {str(stored)[:80]}; wanted {str(ours)[:80]}")
-
-
-def check_optimizer(stored: dict, optimizer: torch.optim.Adam, iteration: int, name: str) -> None:
-    """Raise ValueError unless stored moments are of our parameters: fused Adam takes their shapes on trust."""
-    require_like(list(stored), ["state", "param_groups"], f"the parts of {name}")
-    require_like(stored["param_groups"], optimizer.state_dict()["param_groups"], f"the settings of {name}")
-    params = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
-    for i, entry in stored["state"].items():
-        if type(i) is not int or i not in params:
-            raise ValueError(f"{name} has moments of a parameter {i!r} that is not there")
-        require_like(entry, {"step": torch.zeros(()), "exp_avg": params[i], "exp_avg_sq": params[i]}, f"{name} {i}")
-        if not (0 < entry["step"] <= 2 * iteration and entry["exp_avg_sq"].min() >= 0):
-            raise ValueError(f"{name} {i} counts {entry['step'].item():g} steps in {iteration} iterations, "
-                             f"or has a second moment below 0")
-
-
-def own_moments(stored: dict, optimizer: torch.optim.Adam) -> dict:
-    """An optimiser's state_dict with tensors of its own, laid out as the parameters are: a file's may share memory."""
-    params = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
-    fresh = lambda i, value: torch.empty_like(params[i] if value.ndim else value, memory_format=torch.preserve_format,
-                                              device=value.device, requires_grad=False).copy_(value)
-    moments = {i: {key: fresh(i, value) for key, value in entry.items()} for i, entry in stored["state"].items()}
-    return {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
 
 
 @checked

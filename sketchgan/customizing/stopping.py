@@ -29,7 +29,8 @@ from ..files.checks import Count, Limits, Positive, Seed, Weight, Whole, check, 
 from ..measure.metrics import color_spread
 from ..nets.sampling import sample
 from ..weights import rebuild
-from .state import frozen_sketcher, require_like
+from ..weights.stored_states import require_like
+from .state import frozen_sketcher
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,6 +110,11 @@ def locked(folder: str | os.PathLike, owner: str = "a run", wait: bool = False, 
             return
 
 
+def owned(file: Path | None, owner: str):
+    """A block in which nobody else may write a file, None for none; raises FolderInUse if somebody does."""
+    return locked(file.parent, owner, name=f".{file.name}.lock") if file else contextlib.nullcontext()
+
+
 def _is(file, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())

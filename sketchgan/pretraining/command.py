@@ -1,4 +1,4 @@
-"""Trains everything that ships:  python -m sketchgan pretrain {gan,sketcher,judge,features,photo-judge} --help
+"""Trains everything that ships:  python -m sketchgan pretrain {gan,sketcher,judge,features,...} --help
 
     python -m sketchgan pretrain features --out outputs/features.safetensors
     python -m sketchgan pretrain gan cat --preset laptop --features outputs/features.safetensors --out outputs/cat64
@@ -19,7 +19,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from ..files.atomic import owned
+from ..files.checks import Weight, check
 from ..files.progress import Progress
+from ..files.readers import reading
 from ..photos.datasets import open_images
 from ..plotting import image_grid
 from ..weights import checkpoints
@@ -30,6 +33,7 @@ from .embedding import SketchEmbeddingConfig, train_sketch_embedding
 from .fitting import save_finite
 from .gan import GanTrainer
 from .mapping import CodedPhotos
+from .photo_encoder import PhotoEncoderConfig, train_photo_encoder
 from .photo_judge import PhotoJudgeConfig, train_photo_judge
 from .recipe import PRESETS, GanConfig
 
@@ -66,9 +70,10 @@ def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None 
     file, seconds = out / "checkpoint.pt", 0.0
     first = trainer.rank == 0
     if file.exists():
-        state = checkpoints.load_training(file)
-        seconds = state.pop("seconds", 0.0)
-        trainer.load(state)
+        with reading(file, checkpoints.CheckpointError, "bring back an earlier one, or choose another folder"):
+            state = checkpoints.load_training(file)
+            seconds = check("seconds", state.pop("seconds", 0.0), Weight)
+            trainer.load(state)
     if trainer.world > 1:
         trainer.rng.manual_seed(trainer.config.seed * 1000 + trainer.rank + 1 + 7919 * trainer.iteration)
 
@@ -127,7 +132,8 @@ def _gan(args: argparse.Namespace) -> None:
         trainer = GanTrainer(config, images, features, device, rank, world)
         if args.start and not (out / "checkpoint.pt").exists():
             trainer.start_from(checkpoints.load_generator(args.start), checkpoints.load_discriminator(args.start))
-        train_gan(trainer, out, data, args.minutes, args.save_every, args.sheet_kimg)
+        with owned(out / "checkpoint.pt" if rank == 0 else None, "pretrain gan"):
+            train_gan(trainer, out, data, args.minutes, args.save_every, args.sheet_kimg)
     finally:
         if world > 1:
             torch.distributed.destroy_process_group()
@@ -174,6 +180,13 @@ def _photo_judge(args: argparse.Namespace) -> None:
     quality = train_photo_judge(args.photos, _config(PhotoJudgeConfig, args), args.out, args.minutes, args.device)
     print(f"held-out accuracy {quality['clean']['accuracy']:.1%} on {quality['held_out']} photographs, "
           f"{quality['degraded']['accuracy']:.1%} degraded; {args.out}")
+
+
+def _photo_encoder(args: argparse.Namespace) -> None:
+    config = _config(PhotoEncoderConfig, args)
+    quality = train_photo_encoder(args.generator, config, args.out, args.minutes, args.device)
+    print(f"explains {quality['explained']:.0%} of w's variance and paints {quality['samples']} fresh samples again at "
+          f"{quality['psnr']:.1f} dB, in {quality['ms_per_image']:.1f} ms each; {args.out}")
 
 
 TEACHERS = {"sketcher": (teachers.SketcherConfig, teachers.train_sketcher, "photosketch.safetensors"),
@@ -224,6 +237,9 @@ def parser() -> argparse.ArgumentParser:
                  PhotoJudgeConfig,
                  ("categories", "scenes", "held_out", "scene_seed"), "photo_judge.safetensors")
     photos.add_argument("photos", help="the folder of folders")
+    encoder = add("photo-encoder", _photo_encoder, "what tells latents from a picture, for one generator",
+                  PhotoEncoderConfig, file="photo_encoder.safetensors")
+    encoder.add_argument("generator", help="its weights, such as data/weights/cat64.safetensors")
     return root
 
 

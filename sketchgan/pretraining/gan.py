@@ -16,17 +16,20 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from ..files.checks import Count, Indexed, Whole, checked
+from ..files.checks import Count, Indexed, Limits, Whole, check, checked
 from ..nets import losses
 from ..nets.augment import augment
 from ..nets.features import FeatureHeads
 from ..nets.stylegan2 import Discriminator, Generator
 from ..photos.datasets import check_images
+from ..weights.checkpoints import CheckpointError
+from ..weights.stored_states import check_optimizer, own_moments, require_like
 from .mapping import known_w, teach_mapping, z_of_code
 from .recipe import MAY_CHANGE, GanConfig, stages
 
@@ -321,14 +324,21 @@ class GanTrainer:
         kept = [{"seen": state["seen"], "changed": changed}] if changed else []
         self.history = list(state.get("history", [])) + kept
         if differ := sorted(set(changed) - MAY_CHANGE):
-            raise ValueError("this checkpoint was trained with another configuration: " +
+            raise CheckpointError("this checkpoint was trained with another configuration: " +
                              "; ".join(f"{k} was {theirs.get(k)!r}, now {mine[k]!r}" for k in differ) +
                              ". Use the old values, or start afresh in another folder")
-        self._build(state["resolution"])
-        self.taught = state.get("taught", True)
-        for name in self.PARTS:
-            # Heads may come in when the game begins: without a state they start afresh.
-            if (part := getattr(self, name)) is not None and name in state:
-                part.load_state_dict(state[name])
+        sizes = {self.config.resolution >> k for k in range(12)} - {0, 1, 2}
+        self._build(check("resolution", state["resolution"], Annotated[int, Limits(choices=tuple(sizes))]))
+        # Heads may come in when the game begins: without a state they start afresh.
+        parts = {name: part for name in self.PARTS if (part := getattr(self, name)) is not None and name in state}
+        seen, iteration = (check(name, state[name], Whole) for name in ("seen", "iteration"))
+        for name, part in parts.items():
+            if name.endswith("_opt"):
+                check_optimizer(state[name], part, iteration, name, free=("lr",))
+            else:
+                require_like(state[name], dict(part.state_dict()), name)
+        for name, part in parts.items():
+            part.load_state_dict(own_moments(state[name], part) if name.endswith("_opt") else state[name])
         self.rng.set_state(state["rng"])
-        self.seen, self.iteration = state["seen"], state["iteration"]
+        self.taught = check("taught", state.get("taught", True), bool)
+        self.seen, self.iteration = seen, iteration

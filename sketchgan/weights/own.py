@@ -1,10 +1,12 @@
 """Networks of our own, which say in their file how they are built: judge, features, sketch embedding."""
 import os
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from ..files.checks import Place, checked
+from ..files.places import weights_folder
 from ..files.readers import reading
 from ..nets.efficientnet import ImageNetFeatures
 from ..nets.encoders import Encoder, SketchEmbedding
@@ -91,8 +93,18 @@ def load_sketch_embedding(path: Place, device: str | torch.device = "cpu") -> Sk
 
 @checked
 def load_encoder(path: Place, device: str | torch.device = "cpu") -> Encoder:
-    """An encoder in a weight file, in evaluation mode.
+    """An encoder in a weight file, in evaluation mode and float32, whatever the file's precision.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
     """
-    return load_own(Encoder, path, "Train one with `python -m sketchgan pretrain`.", device)
+    return load_own(Encoder, path, "Train one with `python -m sketchgan pretrain photo-encoder`.", device).float()
+
+
+def find_base(name: str) -> Path:
+    """The file of a base GAN: a path, or a name in data/weights with or without its resolution."""
+    for path in (Path(name), weights_folder() / f"{name}.safetensors", weights_folder() / f"{name}64.safetensors"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(p.stem for p in weights_folder().glob("*[0-9].safetensors"))) or "none yet"
+    raise ValueError(f"There is no base GAN {name!r}: neither a file, nor in {weights_folder()} (there: {known}). "
+                     f"Train one with: python -m sketchgan pretrain gan --help")
