@@ -314,7 +314,7 @@ def open_session(G, D, F, sketches=None, images=None, config=None, minutes=None,
         if old is not None:
             old.stop()
         if fresh:
-            with owned(path):
+            with owned(path, "customize"):
                 set_aside(path)
         begun_with, in_force = stored_sketches(path) if path and path.exists() else (None, None)
         if sketches is None and begun_with is None:
@@ -323,7 +323,7 @@ def open_session(G, D, F, sketches=None, images=None, config=None, minutes=None,
         sketches = begun_with if sketches is None else sketches
         others = begun_with is not None and not (same(sketches, begun_with) or same(sketches, in_force))
         if fresh is None and old is None and others:
-            with owned(path):
+            with owned(path, "customize"):
                 set_aside(path)
         session = Session(G, D, F, sketches, images, config, minutes, path, judge, predicate)
         if key:

@@ -84,10 +84,12 @@ def fit(network: nn.Module, loss_of: LossOf, count: int, config: TeacherConfig, 
 
     loss_of: what a batch of indices below `count` costs. checkpoint: a file that is written every `save_every` seconds
     and on leaving; if it exists, training goes on from it exactly where it was.
-    Raises ValueError if the checkpoint is of another config, FolderInUse if another training writes it, FloatingPointError if the loss is no number any more.
+    Raises ValueError if the checkpoint is of another config, FolderInUse if another training writes it,
+    FloatingPointError if the loss is no number any more.
     """
     with owned(checkpoint and Path(checkpoint), "pretrain"):
-        optimizer = torch.optim.AdamW(network.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay)
+        optimizer = torch.optim.AdamW(network.parameters(), config.lr, betas=(0.9, 0.99),
+                                      weight_decay=config.weight_decay)
         step = restore(checkpoint, network, optimizer, config) if checkpoint and Path(checkpoint).exists() else 0
         began = saved = time.monotonic()
         network.train()
