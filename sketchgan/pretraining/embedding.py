@@ -16,7 +16,6 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from ..files.checks import Count, Positive, Seed, Whole, Widths
 from ..nets.encoders import SketchEmbedding
 from ..photos import datasets
 from ..photos.degradations import degrade_photo, redraw
@@ -28,12 +27,12 @@ from .teachers import SceneData, load_scenes, mirror_images
 class SketchEmbeddingConfig(TeacherConfig):
     """The sketch embedding: photographs and their drawings side by side, for retrieval."""
 
-    scenes: Whole = 2048
-    scene_seed: Seed = 5        # of no other network, sketch or evaluation
-    kimg: Positive = 60.0
-    batch: Count = 64            # each drawing is told from 63 others
-    widths: Widths = (24, 48, 72, 96)
-    dim: Count = 64              # of an embedding
+    scenes: int = 2048
+    scene_seed: int = 5        # of no other network, sketch or evaluation
+    kimg: float = 60.0
+    batch: int = 64            # each drawing is told from 63 others
+    widths: tuple[int, ...] = (24, 48, 72, 96)
+    dim: int = 64              # of an embedding
 
 
 def contrast(network: SketchEmbedding, images: Tensor, sketches: Tensor) -> Tensor:

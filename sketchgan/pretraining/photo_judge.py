@@ -27,14 +27,14 @@ class PhotoJudgeConfig(TeacherConfig):
     """Few photographs: they are turned, moved, mirrored and degraded, so that none is seen twice alike."""
 
     categories: tuple[str, ...] = ()      # found from the folder's name
-    scenes: Whole = 0                       # no scenes: photographs
-    held_out: Whole = 0                     # the split is by hash
+    scenes: Whole = 0                     # no scenes: photographs
+    held_out: Whole = 0                   # the split is by hash
     kimg: Positive = 60.0
     mirror: bool = True                   # a left hand shows the same pose as a right one
-    turn: Weight = 0.25                    # radians, either way
-    zoom: Probability = 0.15                    # share, either way
-    move: Probability = 0.1                     # of the side, either way
-    spoiled: Probability = 0.15                 # share of the pictures that are spoiled beyond recognition
+    turn: Weight = 0.25                   # radians, either way
+    zoom: Probability = 0.15              # share, either way
+    move: Probability = 0.1               # of the side, either way
+    spoiled: Probability = 0.15           # share of the pictures that are spoiled beyond recognition
     widths: Widths = (32, 64, 96, 128)
     dim: Count = 128
 

@@ -36,10 +36,10 @@ class SketcherConfig(TeacherConfig):
     kimg: Positive = 40.0
     batch: Count = 16
     weight_decay: Weight = 1e-4
-    ngf: Count = 16              # the published F has 64
-    n_blocks: Count = 5          # the published F has 9
-    drawings: Count = 3          # redrawings of each contour; the nearest counts, as in PhotoSketch
-    ink_weight: Weight = 2.0    # a lost line costs this many times a superfluous one; paper is 10 times as frequent
+    ngf: Count = 16            # the published F has 64
+    n_blocks: Count = 5        # the published F has 9
+    drawings: Count = 3        # redrawings of each contour; the nearest counts, as in PhotoSketch
+    ink_weight: Weight = 2.0   # a lost line costs this many times a superfluous one; paper is 10 times as frequent
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class JudgeConfig(TeacherConfig):
 
     scene_seed: Seed = datasets.SEED_JUDGE
     kimg: Positive = 80.0
-    spoiled: Probability = 0.2       # share of the pictures that are spoiled beyond recognition
+    spoiled: Probability = 0.2 # share of the pictures that are spoiled beyond recognition
     widths: Widths = (32, 64, 96, 128)
-    dim: Count = 128             # of the feature vector
+    dim: Count = 128           # of the feature vector
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class FeaturesConfig(TeacherConfig):
     scenes: Whole = 8000
     kimg: Positive = 40.0
     channels: Widths = (24, 48, 72, 96, 120)
-    grain: Weight = 0.03        # standard deviation of the noise on the pictures, of a range of 2
+    grain: Weight = 0.03       # standard deviation of the noise on the pictures, of a range of 2
 
 
 # ------------------------------------------------------------------------------------------------------------- scenes
