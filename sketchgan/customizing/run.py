@@ -26,7 +26,7 @@ from ..files.atomic import owned, set_aside, stamp
 from ..files.checks import Place, Positive, check
 from ..files.readers import reading
 from ..weights.checkpoints import CheckpointError, load_training, save_training
-from .controls import TERMS, Controls, check_sketches, interrupts_wait
+from .controls import TERMS, Controls, check_sketches, closed_at_exit, interrupts_wait
 from .state import TrainingState, same, seeded
 from .step import FORMAT, CustomizeConfig, NonFiniteLoss, Step, check_contents, check_networks, sketch, train_step
 from .stopping import Watch, choose, verdict
@@ -107,7 +107,10 @@ class Run:
 
     def steps(self) -> Iterator[Step]:
         """The loop: warm start if there is one to do, then training, with checkpoints on the way.  However it is left
-        between two steps, nothing is lost."""
+        between two steps, also by the program's end, nothing is lost."""
+        return closed_at_exit(self.owned_steps())
+
+    def owned_steps(self) -> Iterator[Step]:
         with owned(self.checkpoint, "customize"), interrupts_wait(self):
             self.require_own_file()
             try:
