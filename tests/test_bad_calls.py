@@ -431,7 +431,9 @@ def bad_calls(name: str, x) -> list[str]:
     for argument in good.keys() - SKIPPED:
         fine = FINE.get((name, argument), set())
         for value in wrong_for(good[argument]):
-            shown = repr(value)[:40]
+            if value is inspect.signature(EXPORTED[name]).parameters[argument].default:
+                continue                                    # what is not given cannot be wrong
+            shown = repr(value) if isinstance(value, Path) else repr(value)[:40]
             if torch.is_tensor(value):
                 shown = f"tensor {list(value.shape)} {value.dtype}{' NaN' * bool(value.isnan().any())}"
             if not any(word in shown for word in fine) and (said := complaint(name, argument, good, value)):
