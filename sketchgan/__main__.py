@@ -1,4 +1,4 @@
-"""The commands: python -m sketchgan {customize,generate,portrait,pretrain,hub,prepare,ablations} --help"""
+"""The commands: python -m sketchgan {customize,generate,fewshot,portrait,pretrain,hub,prepare,ablations} --help"""
 import sys
 from importlib import import_module
 
@@ -6,6 +6,7 @@ COMMANDS = {  # name -> (module with a `main(argv)`, what it does)
     "customize": ("customizing.command", "turn a GAN into your own with a few sketches"),
     "generate": ("editing.command", "samples, films, edits and mixtures of GANs as files"),
     "pretrain": ("pretraining.command", "train what ships: base GANs, the sketcher, the judge"),
+    "fewshot": ("fewshot.command", "label a few samples, then paint layouts and get pictures of them"),
     "hub": ("files.hub", "list and fetch published weights, sketches and photographs"),
     "prepare": ("photos.preparation", "make a data set of squares of a folder, a zip or an LMDB"),
     "portrait": ("portraits.command", "redraw pictures in the style of an example"),

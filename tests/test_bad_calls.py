@@ -20,9 +20,11 @@ import torch
 from PIL import Image
 
 import sketchgan
+import sketchgan.fewshot
 
 FOLDERS = ("files", "ops", "nets", "weights", "world", "photos", "drawing", "measure", "customizing", "pretraining",
            "editing",
+           "fewshot",
            "portraits",
            "study", "widgets", "plotting")
 HOME = str(Path(sketchgan.__file__).parent)
@@ -44,7 +46,8 @@ def exported() -> dict:
 
 # Made by the library for people to read, not to be made by them.
 RECORDS = {"measure.Estimate", "measure.Extractor", "customizing.Look", "customizing.Step", "drawing.UsualBox",
-           "editing.Named", "editing.Projection", "study.Task", "portraits.PortraitStep", "portraits.StyleExamples"}
+           "editing.Named", "editing.Projection", "fewshot.Synthesis", "study.Task", "portraits.PortraitStep",
+           "portraits.StyleExamples"}
 EXPORTED = {name: value for name, value in exported().items() if name not in RECORDS}
 
 
@@ -74,7 +77,14 @@ def x(tmp_path_factory):
     sampler = StyleSampler(8, 8, 3, 4).eval()
     save_sampler(folder / "sampler.safetensors", sampler, G)
     config = CustomizeConfig(iterations=2, batch=2, stopping=None)
+    masks, few = torch.ones(2, 32, 32, dtype=torch.long), sketchgan.fewshot
+    masks[:, 16:] = 2
+    examples = few.Examples(few.Classes(("sky", "cat")), few.sample_codes(G, [0, 1]), masks)
+    examples.save(folder / "examples", G)
+    layouts = few.new_layouts(G, examples, few.EncoderConfig(width=4))
+    layouts.save(folder / "layouts.safetensors")
     return SimpleNamespace(
+        masks=masks, examples=examples, layouts=layouts,
         P=P, sampler=sampler, encode=lambda images: G.mapping(images.mean((2, 3)).repeat(1, 3)[:, :8]).detach().clone(),
         folder=folder, gan=folder / "gan.safetensors", portraits=folder / "portraits.safetensors",
         codes=folder / "codes.npz", G=G, D=D, F=F, images=images, sketches=sketches,
@@ -108,6 +118,7 @@ GOOD = {
     "nets.Features": lambda x: dict(dense={"contour": 1}, pose=2, channels=(4, 4, 4, 4, 4)),
     "nets.FeatureHeads": lambda x: dict(channels=(4, 4), width=8),
     "nets.Judge": lambda x: dict(categories=("cat",), targets=(), predicates=("p",), widths=(4, 4, 4, 4), dim=6),
+    "nets.Encoder": lambda x: dict(in_channels=2, resolution=32, num_rows=2, w_dim=4, width=4),
     "nets.SketchEmbedding": lambda x: dict(widths=(4,), dim=4),
     "nets.augment": lambda x: dict(x=x.images, policy="translation", generator=x.random),
     "nets.d_hinge": lambda x: dict(real_logits=x.logits, fake_logits=x.logits),
@@ -232,6 +243,35 @@ GOOD = {
     "editing.save_film": lambda x: dict(path=x.folder / "film.gif", images=x.images),
     "editing.slerp": lambda x: dict(a=x.z[0], b=x.z[1], t=0.5),
     "editing.strength": lambda x: dict(name="a", amount=0.5),
+    # fewshot
+    "fewshot.Classes": lambda x: dict(names=("sky", "cat"), colors=((1, 2, 3), (4, 5, 6))),
+    "fewshot.EncoderConfig": lambda x: dict(), "fewshot.Refinement": lambda x: dict(),
+    "fewshot.Examples": lambda x: dict(classes=x.examples.classes, ws=x.examples.ws, masks=x.masks),
+    "fewshot.Labeller": lambda x: {name: getattr(x.layouts.labeller, name) for name in (
+        "kind", "vectors", "ids", "prototypes", "resolutions")},
+    "fewshot.LayoutModel": lambda x: {name: getattr(x.layouts, name) for name in (
+        "classes", "labeller", "encoder", "base")},
+    "fewshot.appearances": lambda x: dict(model=x.layouts, G=x.G, masks=x.masks[:1], count=2, ws=x.examples.ws[:1]),
+    "fewshot.calibrate": lambda x: dict(model=x.layouts, G=x.G),
+    "fewshot.cosines": lambda x: dict(features=x.images, vectors=torch.randn(2, 3)),
+    "fewshot.coverage": lambda x: dict(masks=x.masks, resolution=8, count=2),
+    "fewshot.dense_labels": lambda x: dict(features=x.images, vectors=torch.randn(2, 3)),
+    "fewshot.learn_labels": lambda x: dict(G=x.G, ws=x.examples.ws, masks=x.masks, count=2, resolutions=(16,)),
+    "fewshot.load_examples": lambda x: dict(folder=x.folder / "examples", G=x.G),
+    "fewshot.load_layouts": lambda x: dict(path=x.folder / "layouts.safetensors", G=x.G),
+    "fewshot.new_layouts": lambda x: dict(G=x.G, examples=x.examples, config=sketchgan.fewshot.EncoderConfig(width=4)),
+    "fewshot.of_pictures": lambda x: dict(G=x.G, classes=x.examples.classes, pictures=x.images[:2], masks=x.masks,
+                                          project=lambda G, pictures: x.examples.ws),
+    "fewshot.prototypes": lambda x: dict(features=x.images[:2], masks=x.masks, count=2),
+    "fewshot.reduced": lambda x: dict(masks=x.masks, resolution=8, count=2),
+    "fewshot.sample_codes": lambda x: dict(G=x.G, seeds=[0, 1]),
+    "fewshot.sparse_labels": lambda x: dict(features=x.images, vectors=torch.randn(2, 3), ids=torch.tensor([1, 2])),
+    "fewshot.sparse_vectors": lambda x: dict(features=x.images[:2], masks=x.masks, count=2),
+    "fewshot.synthesize": lambda x: dict(model=x.layouts, G=x.G, masks=x.masks,
+                                         refinement=sketchgan.fewshot.Refinement(steps=1)),
+    "fewshot.teach": lambda x: dict(model=x.layouts, G=x.G, config=sketchgan.fewshot.EncoderConfig(width=4, batch=4)),
+    "fewshot.train_layouts": lambda x: dict(G=x.G, examples=x.examples, out=x.folder / "trained.safetensors",
+                                            config=sketchgan.fewshot.EncoderConfig(width=4, batch=4, kimg=0.004)),
     # pretraining, study
     "pretraining.GanConfig": lambda x: dict(),
     "pretraining.GanTrainer": lambda x: dict(images=x.images, config=sketchgan.pretraining.GanConfig(
@@ -275,6 +315,8 @@ GOOD = {
     "widgets.SketchPad": lambda x: dict(size=160, width=3.0, resolution=32),
     "widgets.LiveTraining": lambda x: dict(G=x.G, D=x.D, F=x.F, sketches=x.sketches, config=x.config, minutes=1.0),
     "widgets.SampleExplorer": lambda x: dict(G=x.G, F=x.F, count=2, folder=x.folder / "samples"),
+    "studios.EditExplorer": lambda x: dict(models=x.G, count=2, folder=x.folder / "edits", threaded=False),
+    "studios.ModelMixer": lambda x: dict(models={"a": x.G, "b": x.G}, count=1, folder=x.folder / "mix", threaded=False),
     # plotting
     "plotting.to_uint8": lambda x: dict(images=x.images),
         "plotting.image_grid": lambda x: dict(images=x.images, cols=2),
@@ -353,10 +395,12 @@ FINE = {
     ("editing.Direction", "name"): {"''", "nonsense"}, ("editing.strength", "name"): {"''", "nonsense"},
     ("editing.Direction", "layers"): {"[]", "()"},                                      # `edit` says it
     ("editing.save_components", "path"): {"PosixPath", "no\\x00where"},
+    ("fewshot.train_layouts", "out"): {"PosixPath"}, ("fewshot.Classes", "colors"): {"[]"},
     ("plotting.curves", "series"): {"{}"}, ("plotting.curves", "xlabel"): {"nonsense"},
     ("plotting.curves", "ylabel"): {"nonsense"},
     ("nets.Discriminator", "mbstd_group"): {"None"}, ("ops.fir_kernel", "gain"): {"-1", "1.5"},
     ("widgets.SampleExplorer", "folder"): {"PosixPath", "\\x00"},                     # made when something is saved
+    **dict.fromkeys([("studios.EditExplorer", "folder"), ("studios.ModelMixer", "folder")], {"PosixPath", "\\x00"}),
     ("world.parameters", "code"): {"[0, "}, ("measure.inception_features", "path"): {"no\\x00where"},
     ("nets.r1_penalty", "x_real"): {"3, 32, 32]"},                                     # D says it
     ("measure.satisfying_samples", "predicate"): {"''"},                                # the judge says it

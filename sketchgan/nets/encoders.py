@@ -29,12 +29,14 @@ class Encoder(nn.Module):
     to eight times that. The buffer `w_avg`, [w_dim], is the generator's; set it before training.
     """
 
-    def __init__(self, in_channels: int, resolution: int, num_rows: int, w_dim: int, width: int = 32):
+    @checked
+    def __init__(self, in_channels: Count, resolution: Count, num_rows: Count, w_dim: Count, width: Count = 32):
         super().__init__()
         self.config = dict(in_channels=in_channels, resolution=resolution, num_rows=num_rows, w_dim=w_dim, width=width)
         halvings = int(math.log2(resolution)) - 2                       # down to 4x4
         if 2 ** (halvings + 2) != resolution or halvings < 2:
-            raise ValueError(f"an encoder reads pictures of 16, 32, 64, ... pixels, not {resolution}: resize them")
+            raise ValueError(f"an encoder reads pictures of 16, 32, 64, ... pixels; resolution is {resolution}: "
+                             "resize them")
         channels = [width * min(2 ** i, 8) for i in range(halvings + 1)]
         self.stem = nn.Conv2d(in_channels, channels[0], 3, 1, 1, bias=False)
         self.blocks = nn.ModuleList(Residual(a, b, 2) for a, b in zip(channels, channels[1:]))

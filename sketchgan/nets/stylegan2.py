@@ -4,6 +4,7 @@ Every parameter has the key, and at the official sizes the shape, of the public 
 weights load strictly; the same classes with a smaller channel table train on a laptop.
 """
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -156,6 +157,29 @@ class Generator(nn.Module):
         noise_mode: 'random' draws fresh noise, 'const' takes the checkpoint's buffers, 'none' adds none.
         generator: source of random noise; the same state gives the same noise, before and after training.
         """
+        for _, rgb in self.blocks(ws, noise_mode, generator):
+            pass
+        return rgb.contiguous()
+
+    @explained
+    def features(self, ws: Tensor, resolutions: tuple[Count, ...] | list[Count], noise_mode: str = "const",
+                 generator: torch.Generator | None = None) -> dict[int, Tensor]:
+        """What the network holds on its way to the picture: `{r: [N, channels[r], r, r]}` after the second layer of
+        each size asked for. Nothing above the largest is computed."""
+        missing = [r for r in resolutions if r not in self.channels]
+        if missing or not resolutions:
+            raise ValueError(f"resolutions are {list(resolutions)}; this generator has features of "
+                             f"{', '.join(map(str, self.channels))} px")
+        found = {}
+        for x, _ in self.blocks(ws, noise_mode, generator):
+            found |= {x.shape[-1]: x} if x.shape[-1] in resolutions else {}
+            if x.shape[-1] == max(resolutions):
+                break
+        return found
+
+    def blocks(self, ws: Tensor, noise_mode: str = "random", generator: torch.Generator | None = None,
+               ) -> Iterator[tuple[Tensor, Tensor]]:
+        """`synthesis` size by size: features `[N, C, r, r]` and picture `[N, 3, r, r]` for r = 4, 8, ..., R."""
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws has shape {list(ws.shape)}, this generator wants [N, {self.num_ws}, {self.w_dim}]; "
                              f"G.mapping(z) makes it")
@@ -164,12 +188,13 @@ class Generator(nn.Module):
         x = self.input(len(ws)).contiguous(memory_format=torch.channels_last)
         x = self.conv1(x, ws[:, 0], noises[0])
         rgb = self.to_rgb1(x, ws[:, 1])
+        yield x, rgb
         for j, to_rgb in enumerate(self.to_rgbs):
             i = 2 * j + 1
             x = self.convs[i - 1](x, ws[:, i], noises[i])
             x = self.convs[i](x, ws[:, i + 1], noises[i + 1])
             rgb = to_rgb(x, ws[:, i + 2], rgb)
-        return rgb.contiguous()
+            yield x, rgb
 
     def _noises(self, n: int, noise_mode: str, generator: torch.Generator | None) -> list[Tensor | None]:
         buffers = list(self.noises.buffers())

@@ -251,3 +251,22 @@ def test_errors_say_what_was_wanted(call, words):
 def test_channel_table_ignores_larger_sizes():
     assert channel_table(8, {4: 1, 8: 2, 16: 3}) == {4: 1, 8: 2}
     assert channel_table(1024)[1024] == 32
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On the way to the picture
+
+@torch.no_grad()
+def test_features_are_those_that_the_picture_is_made_of():
+    G, z = small_generator(), torch.randn(3, 10)
+    ws = G.mapping(z)
+    seen = {}
+    hook = G.convs[1].register_forward_hook(lambda module, inputs, out: seen.update({8: out}))
+    picture = G.synthesis(ws, "const")
+    hook.remove()
+    features = G.features(ws, (4, 8))
+    assert {r: list(x.shape) for r, x in features.items()} == {4: [3, 12, 4, 4], 8: [3, 8, 8, 8]}
+    assert torch.equal(features[8], seen[8])
+    assert torch.equal(list(G.blocks(ws, "const"))[-1][1], picture)
+    with pytest.raises(ValueError, match="features of 4, 8, 16 px"):
+        G.features(ws, (32,))
