@@ -71,13 +71,20 @@ def codes_of(G: Generator, D: Discriminator, styles: StyleExamples, config: Dest
     if not known:
         found = destylise(G, tuned_on(G, D, styles.images, config), styles.images, encode, critic, config)
         return found.extrinsic, found.intrinsic, found.content
-    if styles.code is None:
-        raise ValueError("--known takes the true contents of painted scenes; these styles are a folder of pictures")
     intrinsic = true_codes(G, styles.code)
     with torch.no_grad():
         content = G.synthesis(intrinsic, "none").clamp(-1, 1)
     extrinsic = torch.cat([encode(part) for part in Progress(styles.images.split(16), desc="encoding", leave=False)])
     return extrinsic, intrinsic, content
+
+
+def _require_known(path: Path, styles: str) -> None:
+    """Raise ValueError unless the base learnt what codes of these scenes mean."""
+    info = read_metadata(path)
+    training = info["training"] if isinstance(info.get("training"), dict) else {}
+    if not training.get("paired_kimg") or info.get("data") != styles:
+        raise ValueError(f"--known takes the true contents of painted scenes, and {path.name} was not taught the codes "
+                         f"of scenes of {styles!r} (preset 'laptop' does that); leave --known out")
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -87,9 +94,13 @@ def _train(args: argparse.Namespace) -> None:
     fields = dataclasses.fields(PortraitConfig)
     given = {field.name: getattr(args, field.name, None) for field in fields}
     config = PortraitConfig(**{name: value for name, value in given.items() if value is not None})
+    if args.known:
+        _require_known(path, args.styles)
     if (out / CONTENTS).is_file():                                  # codes of an earlier call are gone on with
-        extrinsic, intrinsic = (torch.stack(list(storing.load_codes(out / name, G).values()))
-                                for name in (STYLES, CONTENTS))
+        codes = [storing.load_codes(out / name, G) for name in (STYLES, CONTENTS)]
+        if not all(tuple(found) == styles.names for found in codes):
+            raise ValueError(f"{out} holds codes of other style examples; give another --out")
+        extrinsic, intrinsic = (torch.stack(list(found.values())) for found in codes)
     else:
         extrinsic, intrinsic, content = codes_of(G, D, styles, DestyliseConfig(seed=config.seed), args.known,
                                                  args.samples)
