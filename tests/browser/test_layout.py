@@ -1,6 +1,5 @@
 """The layout pad in a real browser: strokes arrive, fill, keys, a live picture, labels for me, and the way back."""
 import pytest
-
 from test_pad import write_notebook
 
 pytestmark = pytest.mark.browser
