@@ -71,8 +71,25 @@ def ablations() -> list[dict]:
     return lines
 
 
+def projection() -> list[dict]:
+    """How near each way of projecting comes, and for how much."""
+    return [{"way": row["method"], "scenes": row["pictures"], "PSNR, dB": f"{row['psnr']:.1f}",
+             "perceptual, by the judge": row["perceptual"], "error of yaw": f"{row['yaw_error']:.0f}°",
+             "seconds of a core, each": f"{row['seconds']:.1f}",
+             "command": "`python benchmarks/projection.py`"} for row in read(RESULTS / "projection.csv")]
+
+
+def photo_editing() -> list[dict]:
+    """What projected scenes become in a customised model, by rule."""
+    return [{"task": row["task"].replace("_", " "), "rule": row["rule"], "scenes": row["pictures"],
+             "in the pose": f"{row['share']:.0%}", "random samples": f"{row['share_of_samples']:.0%}",
+             "background, of the projection's error": row["background_ratio"], "colour of the animal": row["color"],
+             "texture": row["texture"], "dB to the truth": f"{row['psnr_to_truth']:.1f}",
+             "command": "`python benchmarks/projection.py`"} for row in read(RESULTS / "photo_editing.csv")]
+
+
 TABLES = {"horse_on_a_side": lambda: curves("horse_on_a_side"), "standing_cat": lambda: curves("standing_cat"),
-          "hands": hands, "ablations": ablations}
+          "hands": hands, "ablations": ablations, "projection": projection, "photo_editing": photo_editing}
 
 
 def filled(page: str) -> str:

@@ -106,6 +106,7 @@ GOOD = {
     # ops
     "ops.bias_act": lambda x: dict(x=x.vectors, bias=torch.zeros(4)),
     "ops.conv2d_down": lambda x: dict(x=x.images, weight=torch.ones(2, 3, 3, 3), kernel=x.kernel),
+    "ops.conv2d": lambda x: dict(x=x.images, weight=torch.ones(2, 3, 3, 3), padding=1),
     "ops.conv2d_up": lambda x: dict(x=x.images, weight=torch.ones(2, 3, 3, 3), kernel=x.kernel),
     "ops.fir_kernel": lambda x: dict(), "ops.implementation": lambda x: dict(impl="ref"),
     "ops.modulated_conv2d": lambda x: dict(x=x.images, weight=torch.ones(2, 3, 3, 3), styles=torch.ones(12, 3)),
@@ -313,6 +314,8 @@ GOOD = {
     "widgets.SketchPad": lambda x: dict(size=160, width=3.0, resolution=32),
     "widgets.LiveTraining": lambda x: dict(G=x.G, D=x.D, F=x.F, sketches=x.sketches, config=x.config, minutes=1.0),
     "widgets.SampleExplorer": lambda x: dict(G=x.G, F=x.F, count=2, folder=x.folder / "samples"),
+    "studios.EditExplorer": lambda x: dict(models=x.G, count=2, folder=x.folder / "edits", threaded=False),
+    "studios.ModelMixer": lambda x: dict(models={"a": x.G, "b": x.G}, count=1, folder=x.folder / "mix", threaded=False),
     # plotting
     "plotting.to_uint8": lambda x: dict(images=x.images),
         "plotting.image_grid": lambda x: dict(images=x.images, cols=2),
@@ -387,6 +390,7 @@ FINE = {
     ("plotting.curves", "ylabel"): {"nonsense"},
     ("nets.Discriminator", "mbstd_group"): {"None"}, ("ops.fir_kernel", "gain"): {"-1", "1.5"},
     ("widgets.SampleExplorer", "folder"): {"PosixPath", "\\x00"},                     # made when something is saved
+    **dict.fromkeys([("studios.EditExplorer", "folder"), ("studios.ModelMixer", "folder")], {"PosixPath", "\\x00"}),
     ("world.parameters", "code"): {"[0, "}, ("measure.inception_features", "path"): {"no\\x00where"},
     ("nets.r1_penalty", "x_real"): {"3, 32, 32]"},                                     # D says it
     ("measure.satisfying_samples", "predicate"): {"''"},                                # the judge says it

@@ -2,15 +2,17 @@
 
 GANSpace's components come without names, and one has to look at each. Attributes are numbers that somebody reads off
 pictures, the judge or any other function; a linear probe says how each depends on w (InterFaceGAN, Shen et al. 2020,
-section 3.2), and the direction of an attribute is the shortest one on which its probe rises and no other does.
+section 3.2), and the direction of an attribute is the likeliest one on which its probe rises and no other does.
 
     attributes = judged(judge, "horse")                  # images -> {"rider": [N], "neck": [N], ...}
     found = find_directions(G, attributes)
     found["rider"].direction                             # for `edit`; only what was tried and is pure is there
 
-A probe is a straight line through what is not straight. So the directions are tried on fresh samples: what they move is
-measured, the measured table is inverted once, and only a direction that moves its own attribute `PURE` times as far as
-any other, in standard deviations, is offered.
+The slope of a probe through infinitely many samples of a normal w is the attribute's mean gradient (Stein's lemma), and
+a gradient says as much as hundreds of samples; so it is taken where the attribute has one, for each layer by itself.
+Other attributes are probed by least squares. Either is a straight line through what is not straight: the
+directions are tried on fresh samples, and only one that moves its own attribute `PURE` times as far as any other, in
+standard deviations, is offered.
 """
 import dataclasses
 from collections.abc import Callable
@@ -23,8 +25,12 @@ from ..files.checks import Able, Filled, GeneratorLike, Limits, Positive, Seed, 
 from .ganspace import Direction, edit
 
 PURE = 3.0              # times as far as any other attribute, or it is not offered
+LEAST = 0.05            # standard deviations that a sigma must move it, or it is as good as nothing
+SIGMA = 2.0             # either way, when a direction is tried
+PROMISING = 0.5         # of PURE in a first, short trial: what is below is not tried at length
 RIDGE = 1e-2            # of the probes, in units of the spread of w
-BATCH, TINY = 64, 1e-6
+PROBED = 10             # samples of a least-squares probe for each that would give its gradient
+BATCH, TINY = 32, 1e-6
 Reads = Annotated[object, Able(names=("targets", "outputs"))]
 Moves = Annotated[dict[str, float], Filled()]
 Attributes = Callable[[Tensor], dict[str, Tensor]]      # images [N, 3, R, R] in [-1, 1] -> name -> [N]
@@ -46,7 +52,8 @@ class Named:
     @property
     def purity(self) -> float:
         """Its own movement over the largest of the others; below 0 where it goes the wrong way."""
-        return self.own / max([abs(v) for name, v in self.moves.items() if name != self.direction.name], default=1e-9)
+        others = [abs(v) for name, v in self.moves.items() if name != self.direction.name]
+        return self.own / max(others + [1e-9])
 
 
 @checked
@@ -92,7 +99,7 @@ def read_attributes(G, ws: Tensor, attributes: Attributes) -> tuple[Tensor, list
 
 @checked
 @torch.no_grad()
-def movement(G: GeneratorLike, direction: Direction, attributes: Attributes, sigma: Positive = 1.0,
+def movement(G: GeneratorLike, direction: Direction, attributes: Attributes, sigma: Positive = SIGMA,
              samples: Annotated[int, Limits(least=2)] = 128, seed: Seed = 0) -> dict[str, float]:
     """How far a direction moves each attribute of a generator's samples: the mean change from -sigma to +sigma, halved
     and per sigma, in standard deviations of the attribute over the samples themselves."""
@@ -123,78 +130,85 @@ def _moves(G, ws, direction, attributes, sigma, spread) -> Tensor:
 # ---------------------------------------------------------------------------------------------------------------- found
 
 @checked
-@torch.no_grad()
-def find_directions(G: GeneratorLike, attributes: Attributes, samples: Annotated[int, Limits(least=16)] = 2048,
-                    tried: Annotated[int, Limits(least=2)] = 96, corrections: Annotated[int, Limits(0, 4)] = 1,
-                    pure: Positive = PURE, layers: Annotated[tuple[range, ...], Filled()] | None = None,
+def find_directions(G: GeneratorLike, attributes: Attributes, samples: Annotated[int, Limits(least=16)] = 192,
+                    tried: Annotated[int, Limits(least=2)] = 192, pure: Positive = PURE,
+                    layers: Annotated[tuple[range, ...], Filled()] | None = None,
                     seed: Seed = 0) -> dict[str, Named]:
     """Directions in w that move one attribute each, purest first; only those that were tried and are pure.
 
     Args:
         G: the generator. attributes: a function images -> {name: [N]}, see `judged`.
-        samples: from which the probes learn. tried: other samples, on which each direction is measured, and yet others
-            at the end, which decide.
-        corrections: how often the measured table of movements is inverted.
+        samples: from which the slopes are taken (ten times as many where attributes have no gradient).
+        tried: other samples, on which a direction is measured; a quarter of as many more says which is worth it.
         pure: what is offered, see `PURE`. layers: alternatives of rows to move, of which the purest is taken; None
             takes all rows, the coarser half, and the finer half.
     """
-    ws = _draw(G, samples, seed)
-    values, names = read_attributes(G, ws, attributes)
-    mean, spread = values.mean(0), values.std(0)
-    known = spread > 1e-6                                   # what never changes has no direction
-    covariance, slopes = _probe(ws[:, 0], (values - mean) / spread.clamp(min=1e-6))
-    if not known.any():
-        return {}
+    slopes, spread, names = _slopes(G, samples, attributes, seed)               # [A, num_ws, D], [A]
+    known = [i for i, name in enumerate(names) if spread[i] > TINY]             # what never changes has no direction
     half = G.num_ws // 2
     ranges = layers or (range(G.num_ws), range(half), range(half, G.num_ws))
-    trial, final = (_draw(G, tried, seed + i) for i in (1, 2))
-    best: dict[str, Named] = {}
-    for rows in ranges:
-        vectors = _shortest(covariance, slopes[:, known])   # [A, w_dim]
-        make = lambda v, name: Direction(name, (v / v.norm()).float(), _stdev(covariance, v / v.norm()), rows)
-        chosen = [name for name, k in zip(names, known) if k]
-        for _ in range(corrections):
-            table = torch.stack([_moves(G, trial, make(v, n), attributes, 1.0, spread)[known]
-                                 for v, n in zip(vectors, chosen)])             # [A, A]: row: direction, in sigmas
-            sizes = torch.stack([_stdev_tensor(covariance, v) for v in vectors])
-            vectors = _corrected(table, vectors / sizes[:, None])
-        for v, name in zip(vectors, chosen):
-            if v.norm() < TINY:                             # these rows do not move it at all
-                continue
-            moves = _moves(G, final, make(v, name), attributes, 1.0, spread)
-            found = Named(make(v, name), dict(zip(names, moves.tolist())))
-            if name not in best or found.purity > best[name].purity:
-                best[name] = found
-    offered = [found for found in best.values() if found.purity >= pure]
-    return {found.direction.name: found for found in sorted(offered, key=lambda f: -f.purity)}
+    with torch.no_grad():
+        covariance = _draw(G, 4096, seed + 3)[:, 0].double().T.cov()
+        short, long = _draw(G, max(2, tried // 4), seed + 1), _draw(G, tried, seed + 2)
+        measured = lambda ws, direction: Named(direction, dict(zip(names, _moves(
+            G, ws, direction, attributes, SIGMA, spread).tolist())))
+        best: dict[str, Named] = {}
+        for rows in ranges:
+            wanted = slopes[known][:, list(rows)].sum(1).T                       # [D, A]
+            for i, v in zip(known, _likeliest(covariance, wanted)):
+                if v.norm() < TINY:                         # these rows do not move it at all
+                    continue
+                v = v / v.norm()
+                found = measured(short, Direction(names[i], v.float(), (v @ covariance @ v).sqrt().item(), rows))
+                if names[i] not in best or _rank(found) > _rank(best[names[i]]):
+                    best[names[i]] = found
+        found = [measured(long, one.direction) for one in best.values() if one.purity >= PROMISING * pure]
+    return {one.direction.name: one for one in sorted(found, key=lambda one: -one.purity)
+            if one.purity >= pure and one.own >= LEAST}
 
 
-def _probe(w: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Covariance [D, D] of w [N, D], and the slopes [D, A] of the linear probes of standardised values [N, A]."""
-    x = (w - w.mean(0)).double()
+def _rank(one: Named) -> tuple[bool, float]:
+    """Of two for the same attribute: one that moves it at all, then the purer."""
+    return one.own >= LEAST, one.purity
+
+
+def _slopes(G, samples: int, attributes: Attributes, seed: int) -> tuple[Tensor, Tensor, list[str]]:
+    """Mean slopes [A, num_ws, w_dim] of the attributes by each row of ws, in standard deviations of the attribute;
+    these standard deviations [A]; and the names."""
+    with torch.no_grad():
+        ws = _draw(G, samples, seed).contiguous()
+    sums, values = 0.0, []
+    for part in ws.split(BATCH):
+        part = part.clone().requires_grad_()
+        read = attributes(G.synthesis(part, "const").clamp(-1, 1))
+        names = list(read)
+        values.append(torch.stack([read[name].detach().float() for name in names], 1))
+        if not all(read[name].requires_grad for name in names):
+            return _probed(G, PROBED * samples, attributes, seed)
+        sums = sums + torch.stack([torch.autograd.grad(read[name].sum(), part, retain_graph=True)[0].sum(0)
+                                   for name in names])
+    spread = torch.cat(values).std(0)
+    return (sums / samples).double() / spread.clamp(min=TINY)[:, None, None], spread, names
+
+
+@torch.no_grad()
+def _probed(G, samples: int, attributes: Attributes, seed: int) -> tuple[Tensor, Tensor, list[str]]:
+    """The same by least squares over samples, in which all rows are one w: what each row does is not known, and an
+    equal part of it is what each is given."""
+    ws = _draw(G, samples, seed)
+    values, names = read_attributes(G, ws, attributes)
+    x, spread = (ws[:, 0] - ws[:, 0].mean(0)).double(), values.std(0)
+    y = (values - values.mean(0)).double() / spread.clamp(min=TINY)
     covariance = x.T @ x / (len(x) - 1)
-    ridge = RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.double, device=w.device)
-    return covariance, torch.linalg.solve(covariance + ridge, x.T @ values.double() / (len(x) - 1))
+    ridge = RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.double, device=x.device)
+    slopes = torch.linalg.solve(covariance + ridge, x.T @ y / (len(x) - 1)).T                   # [A, D]
+    return slopes[:, None].expand(-1, G.num_ws, -1) / G.num_ws, spread, names
 
 
-def _shortest(covariance: Tensor, slopes: Tensor) -> Tensor:
-    """Rows v_j [A, D]: probe k rises by 1 along v_k and by 0 along the others; of all such, the likeliest for w.
+def _likeliest(covariance: Tensor, slopes: Tensor) -> Tensor:
+    """Rows v_j [A, D]: attribute j rises along v_j and no other does; of all such, the likeliest for w.
 
     min v' C^-1 v subject to slopes' v = e_j gives V = C S (S' C S)^-1.
     """
     pulled = covariance @ slopes
-    table = slopes.T @ pulled
-    return (pulled @ torch.linalg.pinv(table, rtol=1e-4)).T
-
-
-def _corrected(table: Tensor, vectors: Tensor) -> Tensor:
-    """Combinations of directions whose measured movements, to first order, are each of one attribute only."""
-    return torch.linalg.pinv(table.double(), rtol=0.03) @ vectors
-
-
-def _stdev_tensor(covariance: Tensor, v: Tensor) -> Tensor:
-    return (v @ covariance @ v).clamp(min=1e-12).sqrt()
-
-
-def _stdev(covariance: Tensor, v: Tensor) -> float:
-    return _stdev_tensor(covariance, v).item()
+    return (pulled @ torch.linalg.pinv(slopes.T @ pulled, rtol=1e-4)).T

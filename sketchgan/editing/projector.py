@@ -58,12 +58,12 @@ class ProjectConfig:
     space: Space = "w+"
     start: Start = "mean"           # 'encoder' needs one of this generator, 'search' the package cma
     steps: Whole = 300              # of descent; 0 keeps the start
-    lr: Positive = 0.1              # Adam's peak, in units of w's spread (of z: in its own)
+    lr: Positive = 0.15             # Adam's peak, in units of w's spread (of z: in its own)
     rise: Share = 0.05              # share of the steps over which the rate rises, and ...
     fall: Share = 0.4               # ... over which it falls to 0 in the end, as half a cosine
     wander: Weight = 0.05           # noise on w in units of its spread; fades over the first three quarters
     pixels: Weight = 1.0
-    perceptual: Weight = 0.1        # of no effect without a network to see with
+    perceptual: Weight = 0.01       # of no effect without a network to see with
     learn_noise: bool = False       # also fit the layers' noise; the bases that ship hardly listen to it
     noise_weight: Weight = 1e5      # of the penalty that keeps it white (Karras et al. 2020, equation 6)
     tune: Whole = 0                 # steps of pivotal tuning afterwards

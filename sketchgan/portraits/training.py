@@ -214,10 +214,11 @@ class PortraitTraining:
             seen = losses.maps(self.features, wanted)
         made = P.synthesis(ws, style, 1.0, generator=torch.Generator().manual_seed(noise))
         look = losses.maps(self.features, made)
+        own = look if self.features is self.critic else self.critic.levels(made)
         coarse = next((i for i, x in enumerate(look) if x.shape[-1] <= 16), len(look) - 1)
         terms = {"cx": losses.contextual(look[coarse], seen[coarse]), "reg": losses.extrinsic_penalty(P),
                  "fm": losses.feature_matching(look[:3], seen[:3]),
-                 "content": losses.content(self.critic.levels(made)[-2], plain)}
+                 "content": losses.content(own[-2], plain)}
         if paired:
             terms["perc"] = losses.perceptual(look[:3], seen[:3])
         real = self.styles[torch.randint(len(self.styles), (n,), generator=rng)].to(self.device)

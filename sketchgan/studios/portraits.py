@@ -147,8 +147,10 @@ class PortraitStudio(w.VBox):
             large = lambda x: plotting.png(plotting.image_grid(x.cpu(), 1, scale))
             self.plain.show(large(self.portraitist.plain(self._sitter(), self.truncation.value)), "the content")
             known = self.portraitist.pictures.get(self.style.value) if self.new_seed is None else None
-            blank = torch.ones(3, *[self.network.resolution] * 2)
-            self.example.show(large((blank if known is None else known)[None]), "the style")
+            style = self.style.value if self.new_seed is None else self.new_seed
+            # A style without an example is shown as what the generator makes of its code.
+            example = self.portraitist.plain(self.portraitist.style(style)) if known is None else known[None]
+            self.example.show(large(example), "the style")
             self.result.show(large(self.picture()), "the content in the style")
             said = self.style.value if self.new_seed is None else f"a new style, {self.new_seed}"
             self.caption.value = f"content {self.content.value} of seed {self.seed.value}; style: {said}; the portrait"
