@@ -460,7 +460,8 @@ def complaint(name: str, argument: str, good: dict, value) -> str | None:
         if not last.filename.startswith(HOME) or not re.match(r"\s*raise\b", last.line or "raise"):
             where = f"{Path(last.filename).name}:{last.lineno}"
             return f"{type(error).__name__} from the depths ({where}): {str(error)[:70]}"
-        said = isinstance(value, (str, Path)) and len(str(value)) > 3 and str(value).strip("\0") in str(error)
+        said = isinstance(value, (str, Path)) and len(str(value)) > 3 and (
+            str(value).strip("\0") in str(error) or repr(str(value))[1:-1] in str(error))
         names = f"{re.escape(argument)}|{CALLED.get(argument, re.escape(argument))}"
         if not said and not re.search(rf"\b({names})\b", str(error), re.IGNORECASE):
             return f"does not name {argument}: {str(error)[:90]}"
