@@ -196,8 +196,7 @@ class GanTrainer:
             self.G_ema.style.load_state_dict(self.G.style.state_dict())
 
     def latents(self, z: Tensor, G: Generator) -> Tensor:
-        """The ws [N,num_ws,w_dim] of z [N,z_dim]; before the mapping network was taught (`known_w`), what it will be
-        taught."""
+        """The ws [N,num_ws,w_dim] of z [N,z_dim]; before the mapping network is taught, what it will be taught."""
         if self.taught or not (self.config.known_w and self.config.paired_kimg):
             return G.mapping(z)
         dims = self.images.code.shape[1]
