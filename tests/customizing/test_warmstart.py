@@ -17,6 +17,9 @@ class Arrows(nn.Module):
     ground.  So pose and colour of any w are known exactly.
     """
 
+    def mapping(self, z, truncation_psi=1.0):
+        return self.style(z)[:, None].expand(-1, self.num_ws, -1)
+
     def __init__(self, dim=12, resolution=16):
         super().__init__()
         torch.manual_seed(3)
