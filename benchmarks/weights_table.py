@@ -23,11 +23,12 @@ PHOTOS = {"hands": "MIT; photographs: Sign Language Digits, A. Mavi and Z. Dikle
 
 def measure(path: Path) -> None:
     """One row of results/bases.csv for a base GAN of Menagerie; a row of the same weights is replaced."""
-    from sketchgan import load_generator, load_judge
+    from sketchgan import load_generator
     from sketchgan.measure import evaluate, judge_features
     from sketchgan.nets import sample
     from sketchgan.photos.datasets import SEED_EVALUATION, RenderedScenes
     from sketchgan.weights.checkpoints import content_hash
+    from sketchgan.weights.own import load_judge
 
     meta, G = read_metadata(path), load_generator(path)
     scenes = RenderedScenes(meta["data"], SAMPLES, G.resolution, SEED_EVALUATION)

@@ -1,4 +1,4 @@
-"""The commands: python -m sketchgan {customize,generate,fewshot,portrait,pretrain,hub,prepare,ablations} --help"""
+"""The commands: python -m sketchgan {customize,generate,fewshot,portrait,pretrain,hub,prepare,tune,ablations} --help"""
 import sys
 from importlib import import_module
 
@@ -10,6 +10,7 @@ COMMANDS = {  # name -> (module with a `main(argv)`, what it does)
     "hub": ("files.hub", "list and fetch published weights, sketches and photographs"),
     "prepare": ("photos.preparation", "make a data set of squares of a folder, a zip or an LMDB"),
     "portrait": ("portraits.command", "redraw pictures in the style of an example"),
+    "tune": ("ops.tuning", "compile the operators, and find out where they are faster on this machine"),
     "ablations": ("study.ablations", "run the rows of the ablation table"),
 }
 

@@ -3,6 +3,7 @@
     from tests.fuzz import assert_survives
     assert_survives(load_sketches, "a.svg", data, SketchError, tmp_path)
 """
+import contextlib
 import random
 import re
 import resource
@@ -52,6 +53,9 @@ def assert_survives(read: Callable[[Path], object], name: str, data: bytes, erro
         AssertionError: for another error than `errors`, an empty message, more than 2 s of processor time or 500 MB.
     """
     path, outcome = folder / name, {"read": 0, "refused": 0}
+    path.write_bytes(data)
+    with contextlib.suppress(errors):
+        read(path)                      # what is imported on first use is not the broken file's doing
     for what, changed in mutants(data, count, seed):
         path.write_bytes(changed)
         memory, began = peak(), time.process_time()

@@ -20,7 +20,8 @@ def benchmark(root, monkeypatch):
     """Import a benchmark by name, as if it were run from its folder."""
     monkeypatch.syspath_prepend(str(root / "benchmarks"))
     yield importlib.import_module
-    for name in ("customise_curves", "judge_confusion", "readme_tables", "_results"):
+    for name in ("customise_curves", "judge_confusion", "readme_tables", "_results", "_plain_step",
+                 "step_against_reference"):
         sys.modules.pop(name, None)
 
 
@@ -180,3 +181,42 @@ def test_the_gpu_run_is_rehearsed_at_16_px(benchmark, tmp_path, monkeypatch):
     bases.main([*run, "--out", str(tmp_path / "second"), "--resume", str(tmp_path / "first")])
     second = checkpoints.load_training(tmp_path / "second" / "photos" / "networks.pt")
     assert second["seen"] > first["seen"] and second["seconds"] > first["seconds"] and second["G_opt"]["steps"] > 0
+
+
+@pytest.mark.parametrize("more", [{}, {"l_image": 0.0, "l_weight": 3.0}])
+def test_the_plain_step_and_ours_have_the_same_losses(benchmark, more):
+    """Every saving keeps the published mathematics: the losses of both agree over steps with and without R1."""
+    from sketchgan.customizing.state import TrainingState
+    from sketchgan.customizing.step import CustomizeConfig, train_step
+    plain = benchmark("_plain_step")
+    torch.manual_seed(0)
+    networks = (Generator(32, 8, 8, 2, CHANNELS), Discriminator(32, CHANNELS), PhotoSketch(4, 2))
+    config = CustomizeConfig(d_reg_every=2, seed=3, stopping=None, **more)
+    page, photos = torch.randn(4, 1, 32, 32).sign(), torch.randn(4, 3, 32, 32).clamp(-1, 1)
+    terms = dict(l_image=config.l_image, l_weight=config.l_weight, augment=config.augment)
+    seen = []
+    for state, walk in ((plain.plain_state(*networks, photos, config), plain.plain_step),
+                        (TrainingState(*networks, photos, config), train_step)):
+        for state.iteration in range(4):
+            seen.append(walk(state, page, photos, terms, config))
+    for a, b in zip(seen[:4], seen[4:]):
+        assert a.keys() == b.keys() and a == pytest.approx(b, rel=1e-4, abs=1e-4)
+    assert len(seen[0]) > len(seen[1]), "the first step has R1, the second has not"
+    assert abs(seen[0]["G_sketch"] - seen[3]["G_sketch"]) > 1e-3, "something is learnt meanwhile"
+
+
+def test_steps_are_compared_and_their_memory_is_counted(benchmark, monkeypatch, tmp_path, capsys):
+    compare = benchmark("step_against_reference")
+    torch.manual_seed(0)
+    networks = (Generator(32, 8, 8, 2, CHANNELS), Discriminator(32, CHANNELS), PhotoSketch(4, 1))
+    monkeypatch.setattr(compare, "networks", lambda size: networks)
+    monkeypatch.setattr(compare, "CSV", tmp_path / "steps.csv")
+    threads = str(torch.get_num_threads())
+    monkeypatch.setattr(sys, "argv", f"x --sizes 32 --steps 1 --minutes 0 --plain-only --threads {threads}".split())
+    compare.main()
+    rows = compare.read(compare.CSV, text=("size",))
+    assert [(row["size"], row["step"], row["steps"]) for row in rows] == [("32", "plain", 2), ("32", "ours", 2)]
+    assert all(row["with_r1_s"] > 0 and row["loss_difference"] < 1e-3 for row in rows)
+    before = compare.forget_peak()
+    held = torch.ones(10_000_000)
+    assert before == 0 or compare.peak() - before > 0.9 * held.nbytes

@@ -5,10 +5,12 @@ callbacks arrive on any thread and at any moment; training reads all of them tog
 A wrong value is refused where it is set, on the thread of whoever set it, so that training never stumbles over it.
 """
 
+import atexit
 import contextlib
 import signal
 import threading
 import time
+import weakref
 from typing import Annotated
 
 import torch
@@ -157,6 +159,22 @@ def interrupts_wait(run):
 
 
 running = []  # whose loops are open on the main thread
+suspended = weakref.WeakSet()
+
+
+def closed_at_exit(steps):
+    """A generator that is closed, and so keeps its work, when the program ends while somebody still holds it: later,
+    while Python takes itself apart, nothing can be written any more."""
+    suspended.add(steps)
+    return steps
+
+
+@atexit.register
+def close_all():
+    """Close what is suspended; what another thread works on is left to it."""
+    for steps in list(suspended):
+        with contextlib.suppress(ValueError):
+            steps.close()
 
 
 def on_interrupt(number, frame):

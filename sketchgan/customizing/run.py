@@ -12,7 +12,6 @@ On the way it looks how near the samples have come and what variety is left, and
 step brings the generator to keep: stopping.py says by which rule.
 """
 
-import contextlib
 import copy
 import dataclasses
 import math
@@ -23,11 +22,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files.atomic import locked, set_aside, stamp
-from ..files.checks import Positive, check
+from ..files.atomic import owned, set_aside, stamp
+from ..files.checks import Place, Positive, check
 from ..files.readers import reading
 from ..weights.checkpoints import CheckpointError, load_training, save_training
-from .controls import TERMS, Controls, check_sketches, interrupts_wait
+from .controls import TERMS, Controls, check_sketches, closed_at_exit, interrupts_wait
 from .state import TrainingState, same, seeded
 from .step import FORMAT, CustomizeConfig, NonFiniteLoss, Step, check_contents, check_networks, sketch, train_step
 from .stopping import Watch, choose, verdict
@@ -74,10 +73,12 @@ class Run:
     """One call of `customize`: the state, the terms in force and their history, the clock and the files."""
 
     def __init__(self, G, D, F, sketches, images=None, config=CustomizeConfig(), controls=None, resume=None,
-                 checkpoint=None,
-                 minutes=None):
+                 checkpoint=None, minutes=None):
         if sketches is None and resume is None:
             raise ValueError("There are no sketches: pass a tensor [S, 1, R, R] with S at least 1.")
+        kinds = dict(config=CustomizeConfig, controls=Controls | None, resume=Place | None, checkpoint=Place | None)
+        for name, value in dict(config=config, controls=controls, resume=resume, checkpoint=checkpoint).items():
+            check(name, value, kinds[name])
         check_networks(G, D, F, config)
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -106,8 +107,11 @@ class Run:
 
     def steps(self) -> Iterator[Step]:
         """The loop: warm start if there is one to do, then training, with checkpoints on the way.  However it is left
-        between two steps, nothing is lost."""
-        with owned(self.checkpoint), interrupts_wait(self):
+        between two steps, also by the program's end, nothing is lost."""
+        return closed_at_exit(self.owned_steps())
+
+    def owned_steps(self) -> Iterator[Step]:
+        with owned(self.checkpoint, "customize"), interrupts_wait(self):
             self.require_own_file()
             try:
                 yield from self.timed_steps()
@@ -339,10 +343,3 @@ class Run:
         if self.watch and contents["watch"]:
             self.watch.load_state_dict(contents["watch"])
         self.whole = True
-
-
-def owned(checkpoint: Path | None):
-    """A block in which nobody else may write a checkpoint file; raises FolderInUse if somebody does."""
-    if checkpoint is None:
-        return contextlib.nullcontext()
-    return locked(checkpoint.parent, "customize", name=f".{checkpoint.name}.lock")

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 
 from ..drawing.chamfer import chamfer
-from ..files.atomic import set_aside
+from ..files.atomic import owned, set_aside
 from ..files.progress import Allowance
 from ..weights.checkpoints import content_hash, load_training
 from .controls import NAMES, Controls, check_sketches
 from .history import History
-from .run import Run, owned
+from .run import Run
 from .state import frozen_sketcher, same
 from .step import CustomizeConfig
 
@@ -167,7 +167,7 @@ class Session:
         self.first_sketches = wished.pop("sketches", self.sketches)
         self.controls = Controls(**wished)
         self.controls.bind(self.networks[0].resolution)
-        with owned(self.checkpoint):
+        with owned(self.checkpoint, "customize"):
             set_aside(self.checkpoint)
         self.history.clear()
         self.run = self.error = self.advice = self.left = None
@@ -314,7 +314,7 @@ def open_session(G, D, F, sketches=None, images=None, config=None, minutes=None,
         if old is not None:
             old.stop()
         if fresh:
-            with owned(path):
+            with owned(path, "customize"):
                 set_aside(path)
         begun_with, in_force = stored_sketches(path) if path and path.exists() else (None, None)
         if sketches is None and begun_with is None:
@@ -323,7 +323,7 @@ def open_session(G, D, F, sketches=None, images=None, config=None, minutes=None,
         sketches = begun_with if sketches is None else sketches
         others = begun_with is not None and not (same(sketches, begun_with) or same(sketches, in_force))
         if fresh is None and old is None and others:
-            with owned(path):
+            with owned(path, "customize"):
                 set_aside(path)
         session = Session(G, D, F, sketches, images, config, minutes, path, judge, predicate)
         if key:

@@ -7,13 +7,15 @@ live on the CPU whatever the device: the same seed draws the same numbers everyw
 
 import copy
 import hashlib
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from ..files.checks import Whole, check
-from ..nets.stylegan2 import Discriminator, WShift
+from ..files.checks import Able, Filled, Seed, Whole, check, checked
+from ..nets.stylegan2 import Discriminator, Generator, WShift
 from ..weights.checkpoints import CheckpointError, content_hash
+from ..weights.stored_states import check_optimizer, own_moments, require_like
 
 STREAMS = ("z", "mixing", "noise", "augment", "sketches", "images")
 # What may train in G, by the names of its parameters: CustomizeConfig.optim_param.
@@ -23,6 +25,7 @@ LAYERS = {
     "affine": lambda name: ".modulation." in name,      # what each layer makes of w; beyond the paper
     "all": lambda name: True,                           # how to paint as well; beyond the paper, overfits
 }
+Recipe = Annotated[object, Able(names=("optim_param", "betas", "device"))]     # a CustomizeConfig, which builds on this
 IMAGE_LIMIT = 1.5  # samples of a generator overshoot [-1, 1] a little; values in [0, 255] overshoot a lot
 
 
@@ -119,7 +122,7 @@ class Images:
             raise ValueError(f"images gave a batch {given}; wanted float [N, 3, R, R] = {list(wanted)} in [-1, 1]. "
                              f"sketchgan.photos.ImageFolder(path, {R}) reads a folder; photos.to_float converts uint8.")
         low, high = images.aminmax()
-        if high > IMAGE_LIMIT or low < -IMAGE_LIMIT:
+        if not -IMAGE_LIMIT <= low <= high <= IMAGE_LIMIT:      # written so that NaN fails too
             raise ValueError(f"images reach {max(high, -low):.3g}; wanted values in [-1, 1]. Scale 0...255 by "
                              f"x / 127.5 - 1, or use sketchgan.photos.ImageFolder.")
         if not self.dark and 0 <= low < high:
@@ -140,7 +143,8 @@ class TrainingState:
         optimizer_G, optimizer_D; streams, name -> CPU generator; sketch_order; images; iteration: the next step's.
     """
 
-    def __init__(self, G, D, F, images, config):
+    @checked
+    def __init__(self, G: Generator, D: Discriminator, F: nn.Module, images, config: Recipe):
         device = torch.device(config.device)
         self.G_base = copy.deepcopy(G).to(device).requires_grad_(False).eval()
         if config.optim_param == "w_shift" and not isinstance(self.G_base.style[-1], WShift):
@@ -255,62 +259,14 @@ class TrainingState:
         return all(p.isfinite().all() for p in (*self.params_G.values(), *self.params_D))
 
 
-def require_like(stored, ours, name: str, also: tuple = ()) -> None:
-    """Raise ValueError unless something stored is like ours: the same keys, types, shapes, and only finite numbers; but
-    numbers under the keys `also` are let pass if they are whole."""
-    if isinstance(ours, Tensor):
-        whole = type(stored) in (Tensor, nn.Parameter) and stored.layout is torch.strided and not stored.is_quantized
-        if not whole or stored.shape != ours.shape or stored.dtype != ours.dtype:
-            given = f"{list(stored.shape)} of {stored.dtype}" if isinstance(stored, Tensor) else type(stored).__name__
-            raise ValueError(f"{name} is {given}; wanted {list(ours.shape)} of {ours.dtype}")
-        if stored.is_floating_point() and not stored.isfinite().all():
-            raise ValueError(f"{name} has values that are NaN or infinite")
-    elif isinstance(ours, dict):
-        if not isinstance(stored, dict) or stored.keys() != ours.keys():
-            raise ValueError(f"{name} has other parts than are wanted: {', '.join(map(str, ours))}")
-        for key in ours:
-            if key in also:
-                check(f"{key} of {name}", stored[key], Whole)
-            else:
-                require_like(stored[key], ours[key], f"{name}.{key}")
-    elif isinstance(ours, (list, tuple)):
-        if type(stored) is not type(ours) or len(stored) != len(ours):
-            raise ValueError(f"{name} is {str(stored)[:80]}; wanted {len(ours)} items")
-        for i, pair in enumerate(zip(stored, ours, strict=True)):
-            require_like(*pair, f"{name} {i}")
-    elif type(stored) is not type(ours) or stored != ours:
-        raise ValueError(f"{name} is {str(stored)[:80]}; wanted {str(ours)[:80]}")
-
-
-def check_optimizer(stored: dict, optimizer: torch.optim.Adam, iteration: int, name: str) -> None:
-    """Raise ValueError unless stored moments are of our parameters: fused Adam takes their shapes on trust."""
-    require_like(list(stored), ["state", "param_groups"], f"the parts of {name}")
-    require_like(stored["param_groups"], optimizer.state_dict()["param_groups"], f"the settings of {name}")
-    params = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
-    for i, entry in stored["state"].items():
-        if type(i) is not int or i not in params:
-            raise ValueError(f"{name} has moments of a parameter {i!r} that is not there")
-        require_like(entry, {"step": torch.zeros(()), "exp_avg": params[i], "exp_avg_sq": params[i]}, f"{name} {i}")
-        if not (0 < entry["step"] <= 2 * iteration and entry["exp_avg_sq"].min() >= 0):
-            raise ValueError(f"{name} {i} counts {entry['step'].item():g} steps in {iteration} iterations, "
-                             f"or has a second moment below 0")
-
-
-def own_moments(stored: dict, optimizer: torch.optim.Adam) -> dict:
-    """An optimiser's state_dict with tensors of its own, laid out as the parameters are: a file's may share memory."""
-    params = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
-    fresh = lambda i, value: torch.empty_like(params[i] if value.ndim else value, memory_format=torch.preserve_format,
-                                              device=value.device, requires_grad=False).copy_(value)
-    moments = {i: {key: fresh(i, value) for key, value in entry.items()} for i, entry in stored["state"].items()}
-    return {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
-
-
-def seeded(seed: int, name: str) -> torch.Generator:
+@checked
+def seeded(seed: Seed, name: Annotated[str, Filled()]) -> torch.Generator:
     """A CPU generator for one purpose: different names give unrelated streams of the same seed."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
+@checked
 def frozen_sketcher(F: nn.Module, batch_stats: bool) -> nn.Module:
     """A frozen copy of F whose batch norms use the batch's statistics (published) or the running ones.
 

@@ -245,7 +245,7 @@ def check_networks(G, D, F, config) -> None:
         if not isinstance(network, kind):
             raise ValueError(f"{name} is a {type(network).__name__}; wanted is a {kind.__name__}. Load it with "
                              f"load_generator(path) and load_discriminator(path).")
-    if isinstance(F, (Generator, Discriminator)):
+    if not isinstance(F, nn.Module) or isinstance(F, (Generator, Discriminator)):
         raise ValueError(f"F is a {type(F).__name__}; wanted is a network from photographs to sketches. Use "
                          f"load_photosketch(path).")
     if D.resolution != G.resolution:

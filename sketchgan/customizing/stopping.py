@@ -25,11 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from ..drawing.chamfer import chamfer
-from ..files.checks import Count, Limits, Positive, Seed, Weight, Whole, check, check_fields
+from ..files.checks import Count, Limits, Positive, Seed, Weight, Whole, check, check_fields, checked
 from ..measure.metrics import color_spread
 from ..nets.sampling import sample
 from ..weights import rebuild
-from .state import frozen_sketcher, require_like
+from ..weights.stored_states import require_like
+from .state import frozen_sketcher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +74,14 @@ def better(look: Look, kept: Look, rule: StoppingRule) -> bool:
     return accepted(look, rule) and look.distance < kept.distance
 
 
-def choose(trace: list[Look], rule: StoppingRule) -> int:
+@checked
+def choose(trace: list[Look] | tuple[Look, ...], rule: StoppingRule) -> int:
     """Which look to keep, as an index into the trace; with none accepted, the most diverse one.
 
     Whatever comes later, only the look that is chosen now can lose to it: nothing else needs to be remembered.
     """
     if not trace:
-        raise ValueError("There is nothing to choose from: the trace holds no look.")
+        raise ValueError("There is nothing to choose from: the trace holds no look; wanted is at least one.")
     kept = 0
     for i, look in enumerate(trace):
         kept = i if better(look, trace[kept], rule) else kept

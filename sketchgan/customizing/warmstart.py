@@ -25,7 +25,19 @@ import torch
 from torch import Tensor, nn
 
 from ..drawing.chamfer import chamfer, targets
-from ..files.checks import Count, Limits, Positive, Probability, Share, Weight, Whole, check_fields
+from ..files.checks import (
+    Count,
+    GeneratorLike,
+    Limits,
+    Positive,
+    Probability,
+    Share,
+    Sketches,
+    Weight,
+    Whole,
+    check_fields,
+    checked,
+)
 from .state import frozen_sketcher
 
 # samples of either mapping network that decide whether the fit is a gain
@@ -77,7 +89,9 @@ class Progress:
     done: float
 
 
-def warm_start(G, F, sketches: Tensor, config: WarmStart, generator: torch.Generator) -> Iterator[Progress]:
+@checked
+def warm_start(G: GeneratorLike, F: nn.Module, sketches: Sketches, config: WarmStart,
+               generator: torch.Generator) -> Iterator[Progress]:
     """Fit G's mapping network to the w whose samples look like the sketches, in place; yields as it goes.
 
     Args:

@@ -4,15 +4,18 @@ It is the paper's baseline and the way its targets were picked (Wang et al. 2021
 with paper +1 and ink -1; ink is where a sketch is below 0.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from ..files.checks import Count, Pictures, Positive, Sketches, checked, shape
 from .strokes import SketchError
 
 
-def distance_transform(ink, truncate=None):
+@checked
+def distance_transform(ink: shape("N", "H", "W", kind="booleans"), truncate: Positive | None = None):
     """Exact Euclidean distance of every pixel to the nearest ink (Felzenszwalb & Huttenlocher 2012, in two passes).
 
     ink: bool [N, H, W]. Returns float32 [N, H, W] in pixels, at most `truncate` (default: the diagonal, which is
@@ -46,14 +49,16 @@ class Targets(NamedTuple):
     truncate: float | None
 
 
-def targets(sketches, truncate=None):
+@checked
+def targets(sketches: Sketches, truncate: Positive | None = None):
     """Prepares sketches [M, 1, R, R] for `chamfer(a, targets)`: their distances are the dear half of it, to the bit."""
     _check(sketches, sketches)
     ink = sketches[:, 0] < 0
     return Targets(ink, torch.cat([distance_transform(part, truncate) for part in ink.split(256)]), truncate)
 
 
-def chamfer(a, b, truncate=None):
+@checked
+def chamfer(a: Sketches, b: Targets | Sketches, truncate: Positive | None = None):
     """Symmetric chamfer distance between every sketch of `a` and every sketch of `b` (Barrow et al. 1977).
 
     Half the mean distance from a's ink to b's nearest ink, plus half of the same from b to a. Ink is where the
@@ -88,8 +93,10 @@ class Nearest(NamedTuple):
     distances: torch.Tensor
 
 
+@checked
 @torch.no_grad()
-def nearest(sketch, images, F=None, k=16, truncate=None, batch=64):
+def nearest(sketch: Sketches, images: Pictures, F: Callable | None = None, k: Count = 16,
+            truncate: Positive | None = None, batch: Count = 64):
     """Ranks images by how near their sketches come to the drawn ones.
 
     sketch: [S, 1, R, R]; an image counts by the nearest of them. images: photographs [M, 3, R, R], which F turns into
@@ -105,8 +112,9 @@ def nearest(sketch, images, F=None, k=16, truncate=None, batch=64):
     return Nearest(best.indices[:k], best.values[:k])
 
 
+@checked
 @torch.no_grad()
-def sketch_of(images, F, batch=64):
+def sketch_of(images: Pictures, F: Callable, batch: Count = 64):
     """F's sketches [M, 1, R, R] of images [M, 3, R, R] with running statistics; leaves F's mode as it was."""
     # None: a network without batch norm
     before = getattr(F, "batch_stats", None)

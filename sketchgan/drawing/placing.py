@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..files.checks import Count, GeneratorLike, NetworkLike, Seed, checked
 from ..nets.sampling import sample
 from .chamfer import sketch_of
 from .strokes import FRAME, PEN, SketchError, stroke_points
@@ -45,7 +46,8 @@ USUAL = UsualBox((0.36, 0.5, 0.64), (0.36, 0.52, 0.72), (0.45, 0.72, np.inf))
 BOX = USUAL.box                             # (0.14, 0.16, 0.86, 0.88)
 
 
-def usual_box(G, F, samples=96, seed=0):
+@checked
+def usual_box(G: GeneratorLike, F: NetworkLike, samples: Count = 96, seed: Seed = 0):
     """Where a generator paints its subject: the `UsualBox` of F's sketches of `samples` random samples; some seconds.
 
     Low and high leave out one sample in twenty at either end, and give 0.03 of the frame more: what a hand cannot

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..files.checks import check
 from .chamfer import chamfer, distance_transform, nearest, sketch_of  # noqa: F401  (one import for all of sketches)
 from .opening import IMAGE_SUFFIXES, Page, Strokes, as_given, items_of, open_drawing  # noqa: F401
 from .pages import WORKING, alone, cut_out_sheet, even_light
@@ -143,9 +144,8 @@ def _items(source, which=None, resolution=64):
             items = [item for given in source
                      for item in (items_of(given) if isinstance(given, (str, os.PathLike)) else [given])]
         except TypeError as error:
-            raise SketchError(f"a {type(source).__name__} holds no sketches; give a path, a name, a list of drawings "
-                              f"or a "
-                              "tensor [S, 1, R, R]") from error
+            raise SketchError(f"{source!r:.60} holds no sketches; give a path, a name, a list of drawings or a tensor "
+                              "[S, 1, R, R]") from error
     if which is not None:
         wanted = [which] if isinstance(which, int) else list(which)
         if not all(isinstance(i, int) and 0 <= i < len(items) for i in wanted):
@@ -174,6 +174,7 @@ def _wish(invert, pad, pen, box, fit):
     if pen not in ("auto", None) and (isinstance(pen, bool) or not isinstance(pen, (int, float))
                                       or not 0 < pen <= FRAME):
         raise SketchError(f"pen is {pen!r}; wanted a width in 1/256 of the frame, for instance {PEN:g}, 'auto' or None")
+    check("pad", pad, bool)
     usual = None
     if fit not in (None, False):
         if not isinstance(box, str) or box != "auto":
@@ -182,7 +183,7 @@ def _wish(invert, pad, pen, box, fit):
         if fit is not True and not isinstance(fit, UsualBox):
             raise SketchError(f"fit is {fit!r}; wanted usual_box(G, F), True, or None for the place as drawn")
         usual = USUAL if fit is True else fit
-    return _Wish(invert, bool(pad), pen, box, usual)
+    return _Wish(invert, pad, pen, box, usual)
 
 
 def _say_moved(name):

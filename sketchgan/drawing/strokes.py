@@ -18,6 +18,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from ..files.atomic import write_atomically
+from ..files.checks import Count, Place, Positive, checked
 from ..files.places import sketches_folder
 from ..files.readers import reading
 
@@ -65,7 +66,8 @@ def within(what, value, name):
     """Raises SketchError if `name` has more of something than LIMITS[what] allows."""
     most, of, remedy = LIMITS[what]
     if not value <= most:
-        raise SketchError(f"{name} has {value:,.5g} {of}, and {most:,.5g} are taken at most; {remedy}")
+        value = f"{value:,.5g}" if -1e300 < value < 1e300 else "endlessly many"
+        raise SketchError(f"{name} has {value} {of}, and {most:,.5g} are taken at most; {remedy}")
 
 
 # ---------------------------------------------------------------------------------------------------- strokes to pixels
@@ -123,7 +125,8 @@ def stroke_points(stroke):
     return smooth(points) if is_smooth else points
 
 
-def rasterize(strokes, resolution=64, size=256):
+@checked
+def rasterize(strokes: list | tuple, resolution: Count = 64, size: Positive = 256):
     """Draws strokes in ink on paper.
 
     strokes: sequence of {"width", "points"} in a frame of `size` units; parts outside the frame are cut off, and no
@@ -158,7 +161,8 @@ def sketch_names():
     return sorted(path.stem for path in sketches_folder().glob("*.json"))
 
 
-def read_document(path):
+@checked
+def read_document(path: Place):
     """Reads a drawing document (module docstring) and checks that it holds sketches."""
     path = Path(path)
     if not path.is_file():
@@ -171,7 +175,8 @@ def read_document(path):
     return document
 
 
-def write_document(path, sketches, size=256, **about):
+@checked
+def write_document(path: Place, sketches: list[dict] | tuple[dict, ...], size: Positive | None = 256, **about):
     """Writes stroke sketches whole or not at all; `about` holds name, task, origin, license."""
     write_atomically(path, json.dumps({**about, "size": size, "sketches": sketches}).encode() + b"\n")
 
@@ -185,7 +190,7 @@ def stroke_sets(document):
                           'or save '
                           "the drawings again from a SketchPad")
     within("sketches", len(sketches), "the document")
-    if size is not None and not (isinstance(size, (int, float)) and 1e-9 < size < 1e9):
+    if size is not None and not (type(size) in (int, float) and 1e-9 < size < 1e9):
         raise SketchError(f"the size of the frame is {size!r}; wanted a number above 0, 256 for drawings of a "
                           f"SketchPad")
     return [{**(document if s is document else {}), "strokes": s["strokes"], "size": size} for s in sketches]

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from .checks import Place, checked
 from .places import where_else
 from .progress import Progress
 from .readers import reading
@@ -33,12 +34,16 @@ def suspicion(member: zipfile.ZipInfo) -> str | None:
     return "it is encrypted" if member.flag_bits & 1 else None
 
 
-def open_zip(path: str | Path) -> zipfile.ZipFile:
+@checked
+def open_zip(path: Place) -> zipfile.ZipFile:
     """The zip file at `path`, opened.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         ArchiveError: if it is no whole zip, or promises to unpack to far more than real files do (a zip bomb).
     """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no zip file {path}; check the path")
     with reading(path, ArchiveError, "it is not a whole zip file (cut short, or something else): fetch it again"):
         archive = zipfile.ZipFile(path)
     promised = sum(member.file_size for member in archive.infolist())
@@ -86,7 +91,8 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     return decoder.decompress(packed[4:9] + b"\xff" * 8 + packed[9:], member.file_size)
 
 
-def unpack(path: str | Path, folder: str | Path, progress: bool = True) -> None:
+@checked
+def unpack(path: Place, folder: Place, progress: bool = True) -> None:
     """Unpack the zip at `path` into the new `folder`, which appears when everything is in it.
 
     Raises:

@@ -17,6 +17,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from .checks import Bytes, Place, checked
+
 try:
     import fcntl
 except ImportError:                                              # Windows: no locks between processes
@@ -27,7 +29,8 @@ class FolderInUse(OSError):
     """Another run, in this process or another, writes in the folder; the message says which and what to do."""
 
 
-def write_atomically(path: str | os.PathLike, data: bytes | memoryview) -> None:
+@checked
+def write_atomically(path: Place, data: Bytes) -> None:
     """Make `path` hold `data`; whatever happens before the end, the previous file stays as it was.
 
     The bytes go to a temporary name beside `path`, reach the disk (fsync), and then take its name in one step.
@@ -105,6 +108,11 @@ def locked(folder: str | os.PathLike, owner: str = "a run", wait: bool = False, 
                 with contextlib.suppress(OSError):
                     path.unlink()
             return
+
+
+def owned(file: Path | None, owner: str):
+    """A block in which nobody else may write a file, None for none; raises FolderInUse if somebody does."""
+    return locked(file.parent, owner, name=f".{file.name}.lock") if file else contextlib.nullcontext()
 
 
 def _is(file, path: Path) -> bool:

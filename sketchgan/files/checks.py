@@ -19,6 +19,7 @@ import functools
 import inspect
 import math
 import numbers
+import os
 import types
 import typing
 from collections.abc import Callable
@@ -111,6 +112,19 @@ class Filled(Limits):
         return "with something in it"
 
 
+@dataclasses.dataclass(frozen=True)
+class Named(Limits):
+    """Of a path: it says something, and no system takes a NUL in it."""
+
+    def allow(self, value) -> bool:
+        """Whether `value` can be one."""
+        path = os.fsdecode(value)
+        return bool(path) and "\0" not in path
+
+    def __str__(self):
+        return "that is not empty and has no NUL in it"
+
+
 def shape(*dims, **more):
     """An annotation for tensors, such as `shape("N", 3, "H", "W")`; see `Shape`."""
     return Annotated[object, Shape(dims=dims, **more)]
@@ -123,6 +137,10 @@ Vectors = shape("N", "D")                   # features of pictures
 Flags = shape("N", kind="booleans")
 Maps = shape("N", "C", "H", "W", kind="floats")     # of any number of channels; NaN is the business of whoever trains
 Widths = Annotated[tuple[Count, ...] | list[Count], Filled()]
+Place = Annotated[str | os.PathLike, Named()]
+Bytes = bytes | bytearray | memoryview
+NetworkLike = Annotated[object, Able(names=("state_dict", "parameters"))]
+Indexed = Annotated[object, Able(names=("__len__", "__getitem__")), Filled()]    # a data set: a tensor, an ImageFolder
 GeneratorLike = Annotated[object, Able(names=("mapping", "synthesis", "z_dim"))]
 JudgeLike = Annotated[object, Able(names=("satisfies",))]
 Sees = Annotated[object, Able(names=("features",))]
@@ -276,6 +294,7 @@ def _words(hint) -> str:
         return f"one of {', '.join(map(repr, inner))}"
     if kind is Callable:
         return "a function"
-    names = {int: "a whole number", float: "a number", str: "text", bool: "True or False", type(None): "None"}
+    names = {int: "a whole number", float: "a number", str: "text", bool: "True or False", type(None): "None",
+             os.PathLike: "a path"}
     name = names.get(kind, f"a {getattr(kind, '__name__', kind)}")
     return f"{name} of ({', '.join('...' if one is ... else _words(one) for one in inner)})" if inner else name

@@ -18,11 +18,13 @@ import threading
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from .checks import Filled, Limits, Place, checked
 from .places import where_else
 from .progress import Progress
 
@@ -32,6 +34,7 @@ MEGABYTE, ENDLESS = 1 << 20, 4 << 30      # ENDLESS: the most that is taken from
 A_PAGE = "a web page came instead of the file (an error, a login, or the question of a virus scanner)"
 # How each kind of file begins; '' is any.
 MAGIC = {"": (b"",), "zip": (b"PK\x03\x04",), "torch": (b"PK\x03\x04", b"\x80"), "ndjson": (b"{",)}
+Kind = Annotated[str, Limits(choices=tuple(MAGIC))]
 
 
 class DownloadError(OSError):
@@ -88,7 +91,9 @@ def _check_head(head: bytes, kind: str) -> None:
         raise DownloadError(f"it is no {kind} file: it begins with {head[:8]!r}")
 
 
-def download(urls: Sequence[str], path: Path, kind: str = "", digest: str | None = None, progress: bool = True) -> dict:
+@checked
+def download(urls: Annotated[tuple[str, ...] | list[str], Filled()], path: Place, kind: Kind = "",
+             digest: str | None = None, progress: bool = True) -> dict:
     """Fetch `path` from the first of `urls` that gives it; a partial file `path`.part is gone on with.
 
     Args:
@@ -100,6 +105,7 @@ def download(urls: Sequence[str], path: Path, kind: str = "", digest: str | None
     Raises:
         DownloadError: with one reason for each address; the partial file stays where the reason was the connection.
     """
+    path = Path(path)
     partial, note = (path.with_name(path.name + end) for end in (".part", ".part.json"))
     path.parent.mkdir(parents=True, exist_ok=True)
     began, failures = _read(note).get("url"), []

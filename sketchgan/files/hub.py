@@ -17,12 +17,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from . import archives
 from .atomic import locked, write_atomically
+from .checks import Filled, checked
 from .downloads import DownloadError, check, download
 from .places import cache_folder, remedy
 from .readers import reading
+
+Name = Annotated[str, Filled()]
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def _items() -> Iterator[Item]:
 ITEMS = {item.name: item for item in _items()}
 
 
-def fetch(name: str, progress: bool = True) -> Path:
+@checked
+def fetch(name: Name, progress: bool = True) -> Path:
     """The file, or the unpacked folder, of a named download: from the cache, else from its addresses.
 
     Raises:
@@ -106,7 +111,8 @@ def fetch(name: str, progress: bool = True) -> Path:
     return item.result
 
 
-def find_data(name: str) -> Path:
+@checked
+def find_data(name: Name) -> Path:
     """The folder `name` ('hands', 'quickdraw', a download) below SKETCHGAN_DATA or in the cache; nothing is fetched.
 
     Raises:

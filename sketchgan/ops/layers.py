@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..files.checks import Count, Maps, explained
 from .bias_act import GAIN, SLOPE, bias_act
+from .conv2d import conv2d
 from .modulated_conv import modulated_conv2d
 from .resampled_conv import conv2d_down
 from .upfirdn2d import fir_kernel, upsample2d
@@ -180,7 +181,7 @@ class ConvLayer(nn.Sequential):
         if self.downsample:
             x = conv2d_down(x, weight, self[0].kernel, bias)
         else:
-            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+            x = conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         return clamped(F.leaky_relu(x, SLOPE, inplace=True) if act else x, limit)
 
 

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..files.checks import explained
+from .conv2d import conv2d
 from .resampled_conv import conv2d_up
 from .upfirdn2d import choose_impl
 
@@ -27,7 +28,8 @@ def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool
 
     Karras et al. 2020, section 2.2, equations 1 to 3.
     """
-    if choose_impl(impl) == "ref":
+    impl = choose_impl(impl)
+    if impl == "ref":
         return _modulated_conv2d_ref(x, weight, styles, demodulate, up_kernel) * gain
     if demodulate:
         scale = _demodulation(weight, styles) * gain  # [NO]
@@ -38,9 +40,9 @@ def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool
     # wait for the output.  So the whole batch shares one weight, and one ordinary convolution.
     x = x * styles[:, :, None, None].to(x.dtype)  # [NIHW]
     if up_kernel is None:
-        y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+        y = conv2d(x, weight, padding=weight.shape[-1] // 2, impl=impl)
     else:
-        y = conv2d_up(x, weight, up_kernel, impl="fast")
+        y = conv2d_up(x, weight, up_kernel, impl=impl)
     if demodulate:
         return y * scale[:, :, None, None].to(y.dtype)
     return y if gain == 1 else y * gain

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..files.checks import explained
+from .conv2d import conv2d
 from .upfirdn2d import choose_impl, upfirdn2d
 
 
@@ -40,8 +41,9 @@ def conv2d_down(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None =
     """
     k = weight.shape[-1]
     pad = (1 + k // 2, 1 + k // 2)
-    if choose_impl(impl) == "ref":
+    impl = choose_impl(impl)
+    if impl == "ref":
         return F.conv2d(upfirdn2d(x, kernel, pad=pad, impl="ref"), weight, bias, stride=2)
     if k == 1:  # a 1x1 convolution looks only at every second pixel, so only those are filtered
-        return F.conv2d(upfirdn2d(x, kernel, down=2, pad=pad, impl="fast"), weight, bias)
-    return F.conv2d(upfirdn2d(x, kernel, pad=pad, impl="fast"), weight, bias, stride=2)
+        return conv2d(upfirdn2d(x, kernel, down=2, pad=pad, impl=impl), weight, bias, impl=impl)
+    return conv2d(upfirdn2d(x, kernel, pad=pad, impl=impl), weight, bias, stride=2, impl=impl)

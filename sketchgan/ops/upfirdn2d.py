@@ -8,14 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..files.checks import Limits, checked, explained
+from . import native
 
 Factor = Annotated[int, Limits(least=1, most=64)]
-IMPLS = ("auto", "ref", "fast")
-_meaning_of_auto = "fast"
+IMPLS = ("auto", "ref", "fast", "native")
+_meaning_of_auto = "auto"
 
 
 def choose_impl(impl: str) -> str:
-    """The implementation that `impl` stands for.  Raises ValueError for an unknown name."""
+    """The implementation that `impl` stands for, now; 'auto' is what native.py measured here, or else 'fast'.  Raises
+    ValueError for an unknown name."""
     if impl not in IMPLS:
         raise ValueError(f"impl={impl!r} is not known; choose one of {', '.join(IMPLS)}")
     return _meaning_of_auto if impl == "auto" else impl
@@ -57,9 +59,13 @@ def upfirdn2d(x: Tensor, kernel: Tensor, up: Factor = 1, down: Factor = 1, pad: 
     """
     if up < 1 or down < 1 or min(pad) < 0:
         raise ValueError(f"upfirdn2d wants up, down >= 1 and pad >= 0, not up={up}, down={down}, pad={pad}")
-    kernel = kernel.to(x.dtype)
-    if choose_impl(impl) == "ref":
+    impl, kernel = choose_impl(impl), kernel.to(x.dtype)
+    if impl == "ref":
         return _upfirdn2d_ref(x, kernel, up, down, pad)
+    if impl == "native" or impl == "auto" and native.taken("upfirdn2d", x, x.shape[1]):
+        native.library()
+        size = [(length * up + sum(pad) - taps) // down + 1 for length, taps in zip(x.shape[2:], kernel.shape)]
+        return _Native.apply(x, kernel, up, down, (pad[0], pad[0]), size)
     return _upfirdn2d_fast(x, kernel, up, down, pad)
 
 
@@ -87,10 +93,26 @@ def _upfirdn2d_fast(x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[in
     return F.conv2d(x, weight, stride=down, padding=pad[0], groups=c)
 
 
+class _Native(torch.autograd.Function):
+    """The compiled operator, linear, and its own adjoint: up and down exchanged, the kernel turned round."""
+
+    @staticmethod
+    def forward(ctx, x, kernel, up, down, before, size):
+        ctx.save_for_backward(kernel)
+        ctx.how = up, down, before, list(x.shape[2:])
+        return torch.ops.sketchgan.upfirdn2d(x, kernel, up, down, *before, *size)
+
+    @staticmethod
+    def backward(ctx, g):
+        (kernel,), (up, down, before, size) = ctx.saved_tensors, ctx.how
+        turned = [taps - 1 - zeros for taps, zeros in zip(kernel.shape, before)]
+        return _Native.apply(g, kernel.flip(0, 1), down, up, turned, size), None, None, None, None, None
+
+
 @explained
 def upsample2d(x: Tensor, kernel: Tensor, impl: str = "auto") -> Tensor:
     """Double the size of `x [N, C, H, W]` with a 4x4 `kernel` of sum 4: `[N, C, 2H, 2W]` (the skip of ToRGB)."""
-    if choose_impl(impl) == "ref":
-        return upfirdn2d(x, kernel, up=2, pad=(2, 1), impl="ref")
+    if choose_impl(impl) in ("ref", "native"):
+        return upfirdn2d(x, kernel, up=2, pad=(2, 1), impl=impl)
     c = x.shape[1]
     return F.conv_transpose2d(x, kernel.to(x.dtype)[None, None].expand(c, 1, 4, 4), stride=2, padding=1, groups=c)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..files.atomic import write_atomically
-from ..files.checks import Count, Limits, Whole, checked
+from ..files.checks import Count, Limits, Maps, Whole, checked, explained
 from ..files.places import cache_folder, remedy
 from ..files.progress import Progress
 from ..files.readers import reading
@@ -32,16 +32,19 @@ CHUNK = 64
 _SIGNED = {"image", "contour", "albedo", "portrait"}
 
 
-def to_uint8(x: Tensor) -> Tensor:
+@explained
+def to_uint8(x: Maps) -> Tensor:
     """[-1,1] float to 0..255 uint8, rounded."""
     return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
+@explained
 def to_float(x: Tensor) -> Tensor:
     """0..255 uint8 to [-1,1] float32."""
     return x.float().mul_(1 / 127.5).sub_(1)
 
 
+@checked
 def check_images(images: Tensor, what: str = "images") -> Tensor:
     """A batch of pictures, if it can be one: float [N,3,R,R], finite, in [-1,1], and not all in [0,1].
 
@@ -53,7 +56,9 @@ def check_images(images: Tensor, what: str = "images") -> Tensor:
     shape = list(images.shape)
     if not images.is_floating_point() or len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
         raise ValueError(f"{what} are {images.dtype} {shape}; wanted float [N,3,R,R] in [-1, 1]: x / 127.5 - 1")
-    low, high = images.aminmax() if images.numel() else (images.new_tensor(-1), images.new_tensor(1))
+    if not images.numel():
+        raise ValueError(f"{what} are none: the tensor is {shape}; give at least one picture")
+    low, high = images.aminmax()
     if not -1.5 <= low <= high <= 1.5:                           # resampling may reach a little beyond; NaN fails too
         raise ValueError(f"{what} reach from {low:.3g} to {high:.3g}; wanted [-1, 1], of bytes x / 127.5 - 1")
     if low >= 0 and high > 0.5:
@@ -89,7 +94,7 @@ def _render_chunk(job: tuple) -> None:
 @checked
 def rendered(category: str, count: Whole, resolution: Resolution = 64, seed: int = SEED_GAN,
              views: Sequence[str] = ("image",), predicate: str | None = None, progress: bool = True,
-             workers: int | None = None) -> dict:
+             workers: Count | None = None) -> dict:
     """The first `count` scenes of a category as uint8 tensors, rendered once and kept in the cache folder.
 
     Returns {view: uint8 [count,C,R,R] (parts: [count,R,R])} for each of `views`, 'code': float [count,K], and

@@ -12,6 +12,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ..files.checks import Images, Probability, Sketches, Weight, explained
+
 
 def uniform(x: Tensor, low: float, high: float, generator: Generator) -> Tensor:
     """One number for each picture of x, uniform in [low, high]: [N, 1, 1, 1]."""
@@ -75,7 +77,8 @@ def block_artefacts(x: Tensor, strength: Tensor, block: int = 8) -> Tensor:
     return (dct.T @ coefficients @ dct).permute(0, 1, 2, 4, 3, 5).reshape(n, c, h, w)
 
 
-def degrade_photo(x: Tensor, generator: Generator) -> Tensor:
+@explained
+def degrade_photo(x: Images, generator: Generator) -> Tensor:
     """What samples of a half-trained GAN suffer: tint, contrast, fringes, blur, grain, block artefacts.
 
     x: images [N, 3, H, W] in [-1, 1], H and W multiples of 8. Each fault strikes a part of the pictures only, and a
@@ -103,7 +106,8 @@ def degrade_photo(x: Tensor, generator: Generator) -> Tensor:
     return torch.where(chance(x, 0.25, generator), clean, x).clamp(-1, 1)
 
 
-def redraw(contour: Tensor, generator: Generator, jitter: float = 0.5, gaps: float = 0.08) -> Tensor:
+@explained
+def redraw(contour: Sketches, generator: Generator, jitter: Weight = 0.5, gaps: Probability = 0.08) -> Tensor:
     """Draw contours again as a human pen might: another width, a trembling hand, here and there a gap.
 
     contour: [N, 1, R, R], paper +1, ink -1. jitter: root mean square displacement of the line in pixels at R = 64 (it

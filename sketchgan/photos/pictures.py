@@ -10,9 +10,12 @@ import io
 import math
 import warnings
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..files.checks import Bytes, Limits, checked
 
 # What is read. Not everything that Pillow could: some of its readers start other programs or take files apart in
 # Python.
@@ -20,6 +23,8 @@ FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
 MAX_PIXELS = 150_000_000           # beyond the largest cameras; a decompression bomb is a small file that says more
 MAX_BYTES = 256 << 20              # of one file
 CROPS = ("centre", "pad")
+Crop = Annotated[str, Limits(choices=CROPS)]
+Resolution = Annotated[int, Limits(least=1, most=8192)]
 _ORIENTATION = 0x0112              # the EXIF tag; what turns each of its values upright:
 _UPRIGHT = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
             5: Image.Transpose.TRANSPOSE,
@@ -45,7 +50,8 @@ def opened(source) -> Iterator[Image.Image]:
             yield image
 
 
-def read_square(data: bytes, resolution: int, crop: str = "centre") -> tuple[np.ndarray, tuple[int, int]]:
+@checked
+def read_square(data: Bytes, resolution: Resolution, crop: Crop = "centre") -> tuple[np.ndarray, tuple[int, int]]:
     """A file's bytes as RGB uint8 [resolution,resolution,3], and the size (width, height) it had.
 
     Args:

@@ -33,21 +33,18 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
 
 import numpy as np
 
 from ..files.atomic import locked, write_atomically
-from ..files.checks import Count, Limits, check_fields, checked
+from ..files.checks import Count, Place, check_fields, checked
 from ..files.places import cache_folder, remedy, where_else
 from ..files.progress import Progress
 from ..files.readers import reading
-from .pictures import CROPS, PictureError, read_square
+from .pictures import CROPS, Crop, PictureError, Resolution, read_square
 from .sources import Folder, open_source
 
 VERSION = 1        # of the pixels and of the files: another one is prepared anew
-Resolution = Annotated[int, Limits(least=1, most=8192)]
-Crop = Annotated[str, Limits(choices=CROPS)]
 JOB = 64           # files a worker does in one go; what a kill costs at most, for each worker
 
 
@@ -98,7 +95,7 @@ class Report:
 
 
 @checked
-def prepare(source: str | Path, out: str | Path | None = None, resolution: Resolution = 64,
+def prepare(source: Place, out: Place | None = None, resolution: Resolution = 64,
             crop: Crop = "centre", min_side: Count = 1, limit: Count | None = None, drop_duplicates: bool = False,
             workers: Count | None = None, progress: bool = True) -> Report:
     """Crop and resize every picture of `source` into the data set `out` (see above), or go on with it.

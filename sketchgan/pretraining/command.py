@@ -19,7 +19,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from ..files.atomic import owned
+from ..files.checks import Weight, check
 from ..files.progress import Progress
+from ..files.readers import reading
 from ..photos.datasets import open_images
 from ..plotting import image_grid
 from ..weights import checkpoints
@@ -67,9 +70,10 @@ def train_gan(trainer: GanTrainer, out: Path, data: dict, minutes: float | None 
     file, seconds = out / "checkpoint.pt", 0.0
     first = trainer.rank == 0
     if file.exists():
-        state = checkpoints.load_training(file)
-        seconds = state.pop("seconds", 0.0)
-        trainer.load(state)
+        with reading(file, checkpoints.CheckpointError, "bring back an earlier one, or choose another folder"):
+            state = checkpoints.load_training(file)
+            seconds = check("seconds", state.pop("seconds", 0.0), Weight)
+            trainer.load(state)
     if trainer.world > 1:
         trainer.rng.manual_seed(trainer.config.seed * 1000 + trainer.rank + 1 + 7919 * trainer.iteration)
 
@@ -128,7 +132,8 @@ def _gan(args: argparse.Namespace) -> None:
         trainer = GanTrainer(config, images, features, device, rank, world)
         if args.start and not (out / "checkpoint.pt").exists():
             trainer.start_from(checkpoints.load_generator(args.start), checkpoints.load_discriminator(args.start))
-        train_gan(trainer, out, data, args.minutes, args.save_every, args.sheet_kimg)
+        with owned(out / "checkpoint.pt" if rank == 0 else None, "pretrain gan"):
+            train_gan(trainer, out, data, args.minutes, args.save_every, args.sheet_kimg)
     finally:
         if world > 1:
             torch.distributed.destroy_process_group()

@@ -11,13 +11,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor, nn
 
+from ..files.atomic import owned
+from ..files.checks import Count, Limits, Positive, Seed, Weight, Whole, check, check_fields
 from ..files.progress import Progress as Bar
+from ..files.readers import reading
 from ..nets.photosketch import PhotoSketch
 from ..weights import checkpoints
+from ..weights.stored_states import check_optimizer, own_moments, require_like
 
 LossOf = Callable[[Tensor, Generator], dict[str, Tensor]]  # (indices [B], random numbers) -> weighted terms to add up
 
@@ -27,16 +32,18 @@ class TeacherConfig:
     """What a training depends on; `where` and `how long` are arguments of the functions."""
 
     categories: tuple[str, ...] = ("cat", "horse")  # one network for all of them
-    resolution: int = 64       # of the renders
-    scenes: int = 4000         # of each category to train on
-    held_out: int = 256        # scenes of each category, after those, to measure on
-    scene_seed: int = 0        # Menagerie seed: 0 features and GANs, 1 sketcher, 2 judge, 3 sketches, 4 evaluation
-    kimg: float = 60.0         # thousands of images to see; the schedule is stretched over them
-    batch: int = 32            # large enough for steady batch statistics
-    lr: float = 2e-3           # peak of the cosine
-    weight_decay: float = 1e-2  # AdamW's; mild, there are more scenes than the networks can learn by heart
-    warmup: float = 0.03       # share of kimg over which lr rises from 0
-    seed: int = 0              # of weights, order and degradations
+    resolution: Count = 64     # of the renders
+    scenes: Whole = 4000       # of each category to train on
+    held_out: Whole = 256      # scenes of each category, after those, to measure on
+    scene_seed: Seed = 0       # Menagerie seed: 0 features and GANs, 1 sketcher, 2 judge, 3 sketches, 4 evaluation
+    kimg: Positive = 60.0      # thousands of images to see; the schedule is stretched over them
+    batch: Count = 32          # large enough for steady batch statistics
+    lr: Positive = 2e-3        # peak of the cosine
+    weight_decay: Weight = 1e-2  # AdamW's; mild, there are more scenes than the networks can learn by heart
+    warmup: Annotated[float, Limits(least=0, below=1)] = 0.03    # share of kimg over which lr rises from 0
+    seed: Seed = 0             # of weights, order and degradations
+
+    __post_init__ = check_fields
 
 
 @dataclass(frozen=True)
@@ -77,35 +84,38 @@ def fit(network: nn.Module, loss_of: LossOf, count: int, config: TeacherConfig, 
 
     loss_of: what a batch of indices below `count` costs. checkpoint: a file that is written every `save_every` seconds
     and on leaving; if it exists, training goes on from it exactly where it was.
-    Raises ValueError if the checkpoint is of another config, FloatingPointError if the loss is no number any more.
+    Raises ValueError if the checkpoint is of another config, FolderInUse if another training writes it,
+    FloatingPointError if the loss is no number any more.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay)
-    step = restore(checkpoint, network, optimizer, config) if checkpoint and Path(checkpoint).exists() else 0
-    began = saved = time.monotonic()
-    network.train()
-    try:
-        while step * config.batch < config.kimg * 1000:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step * config.batch, config)
-            losses = loss_of(batch_indices(step, count, config), step_generator(config.seed, step))
-            total = sum(losses.values())
-            if not total.isfinite():
-                raise FloatingPointError(f"The loss is {total.item()} at {step * config.batch} images. The last "
-                                         "checkpoint is sound; train again with a lower --lr.")
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-            step += 1
-            yield Progress(step * config.batch, {k: v.item() for k, v in losses.items()}, time.monotonic() - began)
-            if checkpoint and time.monotonic() - saved > save_every:
+    with owned(checkpoint and Path(checkpoint), "pretrain"):
+        optimizer = torch.optim.AdamW(network.parameters(), config.lr, betas=(0.9, 0.99),
+                                      weight_decay=config.weight_decay)
+        step = restore(checkpoint, network, optimizer, config) if checkpoint and Path(checkpoint).exists() else 0
+        began = saved = time.monotonic()
+        network.train()
+        try:
+            while step * config.batch < config.kimg * 1000:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(step * config.batch, config)
+                losses = loss_of(batch_indices(step, count, config), step_generator(config.seed, step))
+                total = sum(losses.values())
+                if not total.isfinite():
+                    raise FloatingPointError(f"The loss is {total.item()} at {step * config.batch} images. The last "
+                                             "checkpoint is sound; train again with a lower --lr.")
+                optimizer.zero_grad()
+                total.backward()
+                optimizer.step()
+                step += 1
+                yield Progress(step * config.batch, {k: v.item() for k, v in losses.items()}, time.monotonic() - began)
+                if checkpoint and time.monotonic() - saved > save_every:
+                    keep(checkpoint, network, optimizer, config, step)
+                    saved = time.monotonic()
+        except GeneratorExit:  # the caller left between two steps, so what is here is whole
+            if checkpoint:
                 keep(checkpoint, network, optimizer, config, step)
-                saved = time.monotonic()
-    except GeneratorExit:  # the caller left between two steps, so what is here is whole
+            raise
         if checkpoint:
             keep(checkpoint, network, optimizer, config, step)
-        raise
-    if checkpoint:
-        keep(checkpoint, network, optimizer, config, step)
 
 
 def save_finite(path: Path, state: dict) -> None:
@@ -131,15 +141,20 @@ def keep(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer,
 
 
 def restore(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, config: TeacherConfig) -> int:
-    """Take up what `keep` wrote; returns the number of the next step."""
-    state = checkpoints.load_training(checkpoint)
-    if state["config"] != plain(config):
-        changed = [k for k, v in plain(config).items() if state["config"].get(k) != v]
-        raise ValueError(f"{checkpoint} began with other values of {', '.join(changed)}. Give the same ones to "
-                         "resume, or delete the file to begin again.")
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
+    """Take up what `keep` wrote, if it is that: everything in it is looked at first; returns the number of the next
+    step."""
+    with reading(checkpoint, checkpoints.CheckpointError, "delete the file to begin again"):
+        state = checkpoints.load_training(checkpoint)
+        if state["config"] != plain(config):
+            changed = [k for k, v in plain(config).items() if state["config"].get(k) != v]
+            raise checkpoints.CheckpointError(f"{checkpoint} began with other values of {', '.join(changed)}. Give the "
+                                              "same ones to resume, or delete the file to begin again.")
+        step = check("step", state["step"], Annotated[int, Limits(0, math.ceil(config.kimg * 1000 / config.batch))])
+        require_like(dict(state["network"]), dict(network.state_dict()), "the network")
+        check_optimizer(state["optimizer"], optimizer, step, "the optimiser", free=("lr",))
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(own_moments(state["optimizer"], optimizer))
+    return step
 
 
 def plain(config: TeacherConfig) -> dict:

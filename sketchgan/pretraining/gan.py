@@ -16,15 +16,20 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from ..files.checks import Count, Indexed, Limits, Whole, check, checked
 from ..nets import losses
 from ..nets.augment import augment
 from ..nets.features import FeatureHeads
 from ..nets.stylegan2 import Discriminator, Generator
+from ..photos.datasets import check_images
+from ..weights.checkpoints import CheckpointError
+from ..weights.stored_states import check_optimizer, own_moments, require_like
 from .mapping import known_w, teach_mapping, z_of_code
 from .recipe import MAY_CHANGE, GanConfig, stages
 
@@ -80,17 +85,24 @@ class GanTrainer:
 
     PARTS = ("G", "D", "G_ema", "heads", "G_opt", "D_opt", "heads_opt")
 
-    def __init__(self, config: GanConfig, images, features: nn.Module | None = None, device="cpu", rank: int = 0,
-                 world: int = 1):
+    @checked
+    def __init__(self, config: GanConfig, images: Indexed, features: nn.Module | None = None, device="cpu",
+                 rank: Whole = 0, world: Count = 1):
         if config.batch % world:
-            raise ValueError(f"batch {config.batch} does not divide among {world} processes: choose a multiple of "
-                             f"{world}")
+            raise ValueError(f"batch {config.batch} does not divide among world={world} processes: choose a "
+                             f"multiple of {world}")
         if (config.heads_weight or config.paired_kimg) and features is None:
             raise ValueError("feature heads and pairs need a feature network: give --features imagenet, or one trained "
                              "with `python -m sketchgan pretrain features`")
         if config.paired_kimg and getattr(images, "code", None) is None:
             raise ValueError("paired_kimg needs images with codes: a category of Menagerie, or photographs in "
                              "mapping.CodedPhotos")
+        if isinstance(images, (str, list, tuple, dict)):
+            raise ValueError(f"images is a {type(images).__name__}; wanted a data set, such as open_images gives")
+        some = check_images(images[torch.linspace(0, len(images) - 1, 16).long()])
+        if some.shape[-1] % config.resolution:
+            raise ValueError(f"images are of {some.shape[-1]} px and the configuration asks for {config.resolution}: "
+                             f"open them at that resolution")
         self.config, self.images, self.device, self.rank, self.world = config, images, torch.device(device), rank, world
         self.features = features.to(device).eval().requires_grad_(False) if features else None
         self.seen, self.iteration, self.history, self.taught = 0, 0, [], False
@@ -158,8 +170,10 @@ class GanTrainer:
         self._teach_if_due(playing)
         self._grow_if_due()
         batch = self._batch(playing)
-        log = {**self._critics(batch), **self._generator(batch)}
-        self._average()
+        log = self._critics(batch)
+        if batch.fake is None or not self._watching:
+            log |= self._generator(batch)
+            self._average()
         self.seen += c.batch
         self.iteration += 1
         log = {k: float(v.detach()) for k, v in log.items()}
@@ -167,6 +181,11 @@ class GanTrainer:
             raise FloatingPointError(f"loss {', '.join(bad)} is {log[bad[0]]} after {self.seen} images: go on from the "
                                      "last checkpoint with a smaller lr or a larger r1_gamma")
         return log
+
+    @property
+    def _watching(self) -> bool:
+        """Whether the game has begun and only the critics learn."""
+        return self.seen < (self.config.paired_kimg + self.config.critic_kimg) * 1000
 
     def _teach_if_due(self, playing: bool) -> None:
         c = self.config
@@ -201,7 +220,7 @@ class GanTrainer:
         real = self.images[index].to(self.device)
         if (factor := real.shape[-1] // self.resolution) > 1:
             real = nnf.avg_pool2d(real, factor)
-        pairs = 0 if not c.paired_kimg else n if not playing else round(n * c.paired_share)
+        pairs = 0 if not c.paired_kimg else n if not playing else 0 if self._watching else round(n * c.paired_share)
         fake = paired = None
         if playing:
             ws = self._mixed(torch.randn(n, c.z_dim, generator=self.rng).to(self.device))
@@ -312,14 +331,21 @@ class GanTrainer:
         kept = [{"seen": state["seen"], "changed": changed}] if changed else []
         self.history = list(state.get("history", [])) + kept
         if differ := sorted(set(changed) - MAY_CHANGE):
-            raise ValueError("this checkpoint was trained with another configuration: " +
+            raise CheckpointError("this checkpoint was trained with another configuration: " +
                              "; ".join(f"{k} was {theirs.get(k)!r}, now {mine[k]!r}" for k in differ) +
                              ". Use the old values, or start afresh in another folder")
-        self._build(state["resolution"])
-        self.taught = state.get("taught", True)
-        for name in self.PARTS:
-            # Heads may come in when the game begins: without a state they start afresh.
-            if (part := getattr(self, name)) is not None and name in state:
-                part.load_state_dict(state[name])
+        sizes = {self.config.resolution >> k for k in range(12)} - {0, 1, 2}
+        self._build(check("resolution", state["resolution"], Annotated[int, Limits(choices=tuple(sizes))]))
+        # Heads may come in when the game begins: without a state they start afresh.
+        parts = {name: part for name in self.PARTS if (part := getattr(self, name)) is not None and name in state}
+        seen, iteration = (check(name, state[name], Whole) for name in ("seen", "iteration"))
+        for name, part in parts.items():
+            if name.endswith("_opt"):
+                check_optimizer(state[name], part, iteration, name, free=("lr",))
+            else:
+                require_like(state[name], dict(part.state_dict()), name)
+        for name, part in parts.items():
+            part.load_state_dict(own_moments(state[name], part) if name.endswith("_opt") else state[name])
         self.rng.set_state(state["rng"])
-        self.seen, self.iteration = state["seen"], state["iteration"]
+        self.taught = check("taught", state.get("taught", True), bool)
+        self.seen, self.iteration = seen, iteration

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ..files.checks import Count, Positive, Probability, Weight, Whole, Widths
 from ..nets.judge import Judge, confusion
 from ..photos import datasets
 from ..photos.degradations import chance, degrade_photo, spoil, uniform
@@ -26,16 +27,16 @@ class PhotoJudgeConfig(TeacherConfig):
     """Few photographs: they are turned, moved, mirrored and degraded, so that none is seen twice alike."""
 
     categories: tuple[str, ...] = ()      # found from the folder's name
-    scenes: int = 0                       # no scenes: photographs
-    held_out: int = 0                     # the split is by hash
-    kimg: float = 60.0
+    scenes: Whole = 0                     # no scenes: photographs
+    held_out: Whole = 0                   # the split is by hash
+    kimg: Positive = 60.0
     mirror: bool = True                   # a left hand shows the same pose as a right one
-    turn: float = 0.25                    # radians, either way
-    zoom: float = 0.15                    # share, either way
-    move: float = 0.1                     # of the side, either way
-    spoiled: float = 0.15                 # share of the pictures that are spoiled beyond recognition
-    widths: tuple[int, ...] = (32, 64, 96, 128)
-    dim: int = 128
+    turn: Weight = 0.25                   # radians, either way
+    zoom: Probability = 0.15              # share, either way
+    move: Probability = 0.1               # of the side, either way
+    spoiled: Probability = 0.15           # share of the pictures that are spoiled beyond recognition
+    widths: Widths = (32, 64, 96, 128)
+    dim: Count = 128
 
 
 def predicate_of(folder: str) -> str:

@@ -28,6 +28,8 @@ class GanConfig:
     paired_share: Probability = 0.25    # size of the paired part of a batch during the game, as a share of it
     paired_weight: Weight = 3.0     # weight of the regression during the game
     paired_lr: Positive = 0.004     # of G while only pairs are regressed; falls to a tenth along a cosine
+    critic_kimg: Weight = 0.0       # of the game's beginning, in which only the critics learn: after long pairs they know
+    #                                 nothing yet, and what they say would spoil a generator that paints well
     known_w: bool = False           # pairs alone teach the synthesis network with the w that the mapping network should
     #                                 find, not with what it finds; it is taught when the game begins
     teach_steps: Whole = 6000       # in which the mapping network is taught what z means, without pictures
@@ -62,7 +64,7 @@ PRESETS = {
 
 # What a resumed training may do otherwise than before: how long, how fast, in which precision. Not what it is.
 MAY_CHANGE = {"kimg", "batch", "growth", "paired_kimg", "paired_share", "paired_weight", "paired_lr", "lr",
-              "mapping_lr", "heads_weight", "d_weight", "bf16", "r1_gamma", "augment"}
+              "mapping_lr", "heads_weight", "d_weight", "critic_kimg", "bf16", "r1_gamma", "augment"}
 
 
 def stages(config: GanConfig) -> dict[int, float]:

@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ..files.checks import Count, Positive, Probability, Seed, Weight, Whole, Widths
 from ..measure.metrics import contour_f1
 from ..nets.features import Features
 from ..nets.judge import Judge, Target, confusion
@@ -30,36 +31,36 @@ from .fitting import LossOf, TeacherConfig, in_batches, milliseconds, publish, s
 class SketcherConfig(TeacherConfig):
     """F: small, because customisation runs it forward and backward at every step."""
 
-    scenes: int = 3000
-    scene_seed: int = datasets.SEED_SKETCHER
-    kimg: float = 40.0
-    batch: int = 16
-    weight_decay: float = 1e-4
-    ngf: int = 16              # the published F has 64
-    n_blocks: int = 5          # the published F has 9
-    drawings: int = 3          # redrawings of each contour; the nearest counts, as in PhotoSketch
-    ink_weight: float = 2.0    # a lost line costs this many times a superfluous one; paper is 10 times as frequent
+    scenes: Whole = 3000
+    scene_seed: Seed = datasets.SEED_SKETCHER
+    kimg: Positive = 40.0
+    batch: Count = 16
+    weight_decay: Weight = 1e-4
+    ngf: Count = 16            # the published F has 64
+    n_blocks: Count = 5        # the published F has 9
+    drawings: Count = 3        # redrawings of each contour; the nearest counts, as in PhotoSketch
+    ink_weight: Weight = 2.0   # a lost line costs this many times a superfluous one; paper is 10 times as frequent
 
 
 @dataclass(frozen=True)
 class JudgeConfig(TeacherConfig):
     """The judge: sees degraded pictures, since it will look at samples, and spoiled ones, to learn to refuse."""
 
-    scene_seed: int = datasets.SEED_JUDGE
-    kimg: float = 80.0
-    spoiled: float = 0.2       # share of the pictures that are spoiled beyond recognition
-    widths: tuple[int, ...] = (32, 64, 96, 128)
-    dim: int = 128             # of the feature vector
+    scene_seed: Seed = datasets.SEED_JUDGE
+    kimg: Positive = 80.0
+    spoiled: Probability = 0.2 # share of the pictures that are spoiled beyond recognition
+    widths: Widths = (32, 64, 96, 128)
+    dim: Count = 128           # of the feature vector
 
 
 @dataclass(frozen=True)
 class FeaturesConfig(TeacherConfig):
     """Features: sees clean pictures with a little grain, since its features must notice what degrades a sample."""
 
-    scenes: int = 8000
-    kimg: float = 40.0
-    channels: tuple[int, ...] = (24, 48, 72, 96, 120)
-    grain: float = 0.03        # standard deviation of the noise on the pictures, of a range of 2
+    scenes: Whole = 8000
+    kimg: Positive = 40.0
+    channels: Widths = (24, 48, 72, 96, 120)
+    grain: Weight = 0.03       # standard deviation of the noise on the pictures, of a range of 2
 
 
 # ------------------------------------------------------------------------------------------------------------- scenes

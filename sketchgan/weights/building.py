@@ -2,11 +2,13 @@
 it."""
 import os
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..files.checks import Filled, checked
 from ..nets.photosketch import PhotoSketch
 from ..nets.stylegan2 import Discriminator, Generator
 from .pickles import CheckpointError
@@ -90,7 +92,9 @@ def infer(cls: type[nn.Module], state: Mapping[str, Tensor], unseen: dict, path:
     return build(cls, config, state, path)
 
 
-def rebuild(base: Generator, weights: Mapping[str, Tensor], path: str | os.PathLike = "the weights") -> Generator:
+@checked
+def rebuild(base: Generator, weights: Annotated[dict[str, Tensor], Filled()],
+            path: str | os.PathLike = "the weights") -> Generator:
     """A generator like `base`, on its device, with `weights` in the place of its own; it shares no memory with either.
 
     Args:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..files.atomic import write_atomically
+from ..files.checks import NetworkLike, Place, checked
 from ..files.readers import reading
 from ..nets.photosketch import PhotoSketch
 from ..nets.stylegan2 import Discriminator, Generator
@@ -35,8 +36,9 @@ TRAINING_LIMIT = 16_000_000  # bytes of a training state without its tensors: th
 # ---------------------------------------------------------------------------------------------------------------------
 # Networks: writing
 
-def save(path: str | os.PathLike, G: Generator | None = None, D: Discriminator | None = None,
-         F: PhotoSketch | None = None, metadata: Mapping | None = None) -> None:
+@checked
+def save(path: Place, G: Generator | None = None, D: Discriminator | None = None,
+         F: PhotoSketch | None = None, metadata: dict | None = None) -> None:
     """Write any of a generator, a discriminator and a sketcher to one safetensors file.
 
     Args:
@@ -58,7 +60,8 @@ def save(path: str | os.PathLike, G: Generator | None = None, D: Discriminator |
     write_safetensors(path, tensors, {"config": config, **(metadata or {})})
 
 
-def save_delta(path: str | os.PathLike, G: Generator, base: Generator, metadata: Mapping | None = None) -> None:
+@checked
+def save_delta(path: Place, G: Generator, base: Generator, metadata: dict | None = None) -> None:
     """Write only the mapping network of `G`, a customised copy of `base`: a small file that needs `base` to be read.
 
     Raises:
@@ -84,7 +87,8 @@ def write_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], me
     write_atomically(path, safetensors.torch.save(tensors, metadata=text))
 
 
-def content_hash(network: nn.Module) -> str:
+@checked
+def content_hash(network: NetworkLike) -> str:
     """Sha256 of names, shapes and values of a network's parameters and persistent buffers, in hexadecimal."""
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
@@ -96,7 +100,8 @@ def content_hash(network: nn.Module) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # Networks: reading
 
-def load_generator(path: str | os.PathLike, base: Generator | str | os.PathLike | None = None,
+@checked
+def load_generator(path: Place, base: Generator | Place | None = None,
                    device: str | torch.device = "cpu") -> Generator:
     """The generator in a file, in evaluation mode.
 
@@ -125,12 +130,14 @@ def load_generator(path: str | os.PathLike, base: Generator | str | os.PathLike 
     return G.to(device)
 
 
-def load_discriminator(path: str | os.PathLike, device: str | torch.device = "cpu") -> Discriminator:
+@checked
+def load_discriminator(path: Place, device: str | torch.device = "cpu") -> Discriminator:
     """The discriminator in a file, in evaluation mode; reads the layouts of `load_generator` and raises like it."""
     return _plain_network(Discriminator, "d", path).to(device)
 
 
-def load_photosketch(path: str | os.PathLike, device: str | torch.device = "cpu") -> PhotoSketch:
+@checked
+def load_photosketch(path: Place, device: str | torch.device = "cpu") -> PhotoSketch:
     """The sketcher in a file, in batch-statistics mode: ours, or PhotoSketch's `.pth`; raises like `load_generator`."""
     return _plain_network(PhotoSketch, "f", path).to(device)
 
@@ -141,13 +148,15 @@ def _plain_network(cls: type[nn.Module], section: str, path: str | os.PathLike) 
         return infer(cls, contents.read(network)[0], network.config, path)
 
 
-def read_metadata(path: str | os.PathLike) -> dict:
+@checked
+def read_metadata(path: Place) -> dict:
     """The metadata of one of our files (`config`, and whatever `save` was given); empty for other formats."""
     with open_checkpoint(path) as contents:
         return contents.metadata
 
 
-def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
+@checked
+def read_tensors(path: Place) -> tuple[dict[str, Tensor], dict]:
     """Every tensor of a checkpoint under its flat name (float32 where floating), and its metadata; all finite."""
     with open_checkpoint(path) as contents:
         return read_all(contents.tensors, contents.path), contents.metadata
@@ -168,7 +177,8 @@ def _delta_base(path: str | os.PathLike, metadata: dict, base: Generator | str |
 # ---------------------------------------------------------------------------------------------------------------------
 # Training states
 
-def save_training(path: str | os.PathLike, state: Mapping) -> None:
+@checked
+def save_training(path: Place, state: dict) -> None:
     """Write a training state (networks, optimisers, random states, counters) so that `load_training` reads it again.
 
     Args:
@@ -186,7 +196,8 @@ def save_training(path: str | os.PathLike, state: Mapping) -> None:
     write_atomically(path, buffer.getbuffer())
 
 
-def load_training(path: str | os.PathLike) -> dict:
+@checked
+def load_training(path: Place) -> dict:
     """The dictionary that `save_training` wrote, with all tensors on the CPU; runs no code from the file.
 
     Every part of the file has a checksum, which is compared: a flipped bit is noticed.  That shapes and numbers are

@@ -1,11 +1,11 @@
 """Writing networks for the programs of others, or saying what their layouts would lose."""
 import io
-import os
 from collections.abc import Mapping
 
 import torch
 
 from ..files.atomic import write_atomically
+from ..files.checks import Place, checked
 from ..nets.photosketch import PhotoSketch
 from ..nets.stylegan2 import Discriminator, Generator
 from .pickles import CheckpointError
@@ -14,8 +14,9 @@ from .stored_tensors import require_finite
 FORMATS = {"rosinality": "rosinality's stylegan2-pytorch", "gansketching": "GANSketching"}
 
 
-def export(path: str | os.PathLike, format: str, G: Generator | None = None, D: Discriminator | None = None,
-           F: PhotoSketch | None = None, without: tuple[str, ...] = ()) -> None:
+@checked
+def export(path: Place, format: str, G: Generator | None = None, D: Discriminator | None = None,
+           F: PhotoSketch | None = None, without: tuple[str, ...] | list[str] = ()) -> None:
     """Write networks for the programs of others; `load_generator` and its like read them back bit for bit.
 
     Args:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..files.checks import Place, checked
 from ..files.places import weights_folder
 from ..files.readers import reading
 from ..nets.efficientnet import ImageNetFeatures
@@ -46,7 +47,8 @@ def _integers(item) -> list[int]:
     return [item] if type(item) is int else []
 
 
-def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> Judge:
+@checked
+def load_judge(path: Place, device: str | torch.device = "cpu") -> Judge:
     """The judge in a weight file, in evaluation mode.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
@@ -56,7 +58,8 @@ def load_judge(path: str | os.PathLike, device: str | torch.device = "cpu") -> J
                     device)
 
 
-def load_features(path: str | os.PathLike) -> Features:
+@checked
+def load_features(path: Place) -> Features:
     """The feature network in a weight file, in evaluation mode and frozen.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
@@ -79,7 +82,8 @@ def load_imagenet() -> ImageNetFeatures:
     return network.folded()
 
 
-def load_sketch_embedding(path: str | os.PathLike, device: str | torch.device = "cpu") -> SketchEmbedding:
+@checked
+def load_sketch_embedding(path: Place, device: str | torch.device = "cpu") -> SketchEmbedding:
     """The sketch embedding in a weight file, in evaluation mode.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.
@@ -87,7 +91,8 @@ def load_sketch_embedding(path: str | os.PathLike, device: str | torch.device = 
     return load_own(SketchEmbedding, path, "Train one with `python -m sketchgan pretrain sketch-embedding`.", device)
 
 
-def load_encoder(path: str | os.PathLike, device: str | torch.device = "cpu") -> Encoder:
+@checked
+def load_encoder(path: Place, device: str | torch.device = "cpu") -> Encoder:
     """An encoder in a weight file, in evaluation mode and float32, whatever the file's precision.
 
     Raises FileNotFoundError if there is no such file, CheckpointError if it holds something else or is damaged.

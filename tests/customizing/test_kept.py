@@ -343,6 +343,16 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(networks, tmp_pa
     assert equal(run.state.state_dict(), whole.state.state_dict())
 
 
+def test_a_program_that_ends_in_the_middle_keeps_its_work(tmp_path, root):
+    """It used to be written while Python took itself apart, which PyTorch answers with an abort."""
+    script = SCRIPT.replace("for step in customize", "steps = customize").split("):\n    print")[0] + ")\n"
+    script += "print([next(steps).iteration for _ in range(3)])\n"
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.pt"), str(root), *sys.path],
+                           capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stderr, at(tmp_path / "a.pt")) == (0, "", 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
 # ---- files from strangers
 
 @pytest.fixture(scope="module")

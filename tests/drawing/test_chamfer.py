@@ -45,7 +45,7 @@ def test_targets_that_are_prepared_give_the_same_to_the_bit():
         assert torch.equal(chamfer(a, targets(b, truncate)), chamfer(a, b, truncate))
     with pytest.raises(SketchError, match="one size"):
         chamfer(a[..., :16, :16], targets(b))
-    with pytest.raises(SketchError, match="one size"):
+    with pytest.raises(ValueError, match="N, 1, H, W"):
         targets(b[0])
 
 

@@ -92,6 +92,19 @@ def test_growth_ends_at_the_resolution_and_publishes_there(resolution, sizes, tm
     assert checkpoints.load_generator(tmp_path / "gan.safetensors").resolution == resolution
 
 
+def test_first_only_the_critics_learn_where_that_is_asked(monkeypatch):
+    monkeypatch.setattr("sketchgan.pretraining.gan.teach_mapping", lambda *_, **__: None)
+    trainer = GanTrainer(GanConfig(**TINY, paired_kimg=0.016, critic_kimg=0.008), Noise(), features())
+    while trainer.seen < 16:
+        trainer.step()
+    G, D = (lambda: torch.cat([p.flatten() for p in trainer.G.parameters()])), next(trainer.D.parameters())
+    before, d_before = G().clone(), D.clone()
+    while trainer.seen < 24:
+        assert "D" in (log := trainer.step()) and not {"G", "pairs"} & set(log)
+    assert torch.equal(G(), before) and not torch.equal(D, d_before)
+    assert {"G", "pairs"} <= set(trainer.step()) and not torch.equal(G(), before)
+
+
 STAGES = {"plain": {}, "pairs and heads": dict(paired_kimg=0.016, heads_weight=0.5),
           "known w, mixed heads": dict(paired_kimg=0.016, heads_weight=0.5, known_w=True, heads_mix=4)}
 
