@@ -5,16 +5,11 @@
 Needs the customised models of `python benchmarks/mixing_agreement.py` (made here if they are missing) and Chromium.
 """
 import json
-import shutil
-import sys
-import tempfile
 from pathlib import Path
 
 from _family import family
-from _results import ROOT
-from quickstart_gif import Film
+from _film import Film, record
 
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
 CELL = """from sketchgan.studios import ModelMixer
 from sketchgan.weights import load_generator
 load = lambda name: load_generator(f'{folder}/{name}.safetensors')
@@ -54,33 +49,18 @@ def play(notebook, film: Film):
 
 def main():
     """Film it and write the GIF."""
-    from conftest import JupyterLab, NotebookPage, open_browser
-
-    from sketchgan.files.atomic import write_atomically
     from sketchgan.weights import save
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    if chromium is None:
-        sys.exit("no Chromium on the PATH; on Debian and Ubuntu: apt-get install chromium")
     models = family("horse")
-    with tempfile.TemporaryDirectory() as folder:
-        lab = JupyterLab(Path(folder), fast=False)
+
+    def prepare(folder: Path):
         for name, G in models.items():
-            save(Path(folder) / "models" / f"{name}.safetensors", G=G)
-        source = f"folder = {str(Path(folder) / 'models')!r}\n{CELL}"
-        cell = {"cell_type": "code", "id": "a", "metadata": {"jupyter": {"source_hidden": True}}, "source": source,
-                "outputs": [], "execution_count": None}
-        (Path(folder) / "notebooks" / "mixer.ipynb").write_text(json.dumps({
+            save(folder / "models" / f"{name}.safetensors", G=G)
+        cell = {"cell_type": "code", "id": "a", "metadata": {"jupyter": {"source_hidden": True}}, "outputs": [],
+                "source": f"folder = {str(folder / 'models')!r}\n{CELL}", "execution_count": None}
+        (folder / "notebooks" / "mixer.ipynb").write_text(json.dumps({
             "cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-        try:
-            lab.wait()
-            with open_browser(chromium, width=1000, height=640) as page:
-                film = Film(page)
-                play(NotebookPage(lab, page, "mixer.ipynb"), film)
-        finally:
-            lab.close()
-    data = film.smallest()
-    write_atomically(ROOT / "assets" / "mixer.gif", data)
-    print(f"assets/mixer.gif: {len(film.frames)} frames, {len(data):,} bytes")
+
+    record("mixer.gif", "mixer.ipynb", play, height=640, prepare=prepare)
 
 
 if __name__ == "__main__":

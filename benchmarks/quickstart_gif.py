@@ -6,20 +6,10 @@ Run all cells, draw a horse with the mouse, press Start, watch. Frames are scree
 many of them, at such a size, as stay under two megabytes.
 """
 import argparse
-import io
-import shutil
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-from _results import ROOT
-from PIL import Image
+from _film import Film, record
 
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
-
-MOST_BYTES = 2_000_000
-WIDTH, COLORS = 720, 96                 # of the GIF, to begin with
 HORSE = (                               # a horse that faces left, by hand: shares of the canvas
     ((.30, .42), (.42, .45), (.55, .44), (.68, .42), (.76, .46), (.78, .56), (.75, .62)),        # back and haunch
     ((.30, .42), (.25, .33), (.19, .28), (.15, .30), (.09, .40), (.11, .44), (.16, .42), (.21, .40), (.24, .50),
@@ -29,37 +19,6 @@ HORSE = (                               # a horse that faces left, by hand: shar
     ((.62, .60), (.65, .72), (.63, .86), (.67, .86), (.70, .72), (.75, .62)),                    # hind legs
     ((.76, .46), (.83, .52), (.84, .66)),                                                        # tail
 )
-
-
-class Film:
-    """Screenshots of a page with the seconds each is shown."""
-
-    def __init__(self, page):
-        self.page, self.frames = page, []
-
-    def shoot(self, seconds: float):
-        """One frame."""
-        image = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
-        self.frames.append((image, seconds))
-
-    def gif(self, width: int, colors: int) -> bytes:
-        """All frames as a GIF; they share one palette, so that nothing flickers."""
-        small = [image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
-                 for image, _ in self.frames]
-        palette = small[-1].quantize(colors)
-        pages = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in small]
-        file = io.BytesIO()
-        pages[0].save(file, "gif", save_all=True, append_images=pages[1:], loop=0, optimize=True,
-                      duration=[round(1000 * seconds) for _, seconds in self.frames])
-        return file.getvalue()
-
-    def smallest(self) -> bytes:
-        """A GIF below MOST_BYTES: fewer colours, then a smaller picture."""
-        for width, colors in ((WIDTH, COLORS), (WIDTH, 48), (600, 48), (480, 48), (400, 32)):
-            data = self.gif(width, colors)
-            if len(data) <= MOST_BYTES:
-                return data
-        sys.exit(f"{len(data):,} bytes at {width} px: take fewer frames (--frames)")
 
 
 def play(notebook, film: Film, frames: int):
@@ -99,24 +58,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--frames", type=int, default=40, help="of training")
     options = parser.parse_args()
-    from conftest import JupyterLab, NotebookPage, open_browser
-
-    from sketchgan.files.atomic import write_atomically
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    if chromium is None:
-        sys.exit("no Chromium on the PATH; on Debian and Ubuntu: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as folder:
-        lab = JupyterLab(Path(folder), fast=False)
-        try:
-            lab.wait()
-            with open_browser(chromium, width=1000, height=900) as page:
-                film = Film(page)
-                play(NotebookPage(lab, page, "00_quickstart.ipynb"), film, options.frames)
-        finally:
-            lab.close()
-    data = film.smallest()
-    write_atomically(ROOT / "assets" / "quickstart.gif", data)
-    print(f"assets/quickstart.gif: {len(film.frames)} frames, {len(data):,} bytes")
+    record("quickstart.gif", "00_quickstart.ipynb", lambda page, film: play(page, film, options.frames), height=900)
 
 
 if __name__ == "__main__":

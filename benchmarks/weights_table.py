@@ -4,12 +4,14 @@
     python benchmarks/weights_table.py --write    # put it between the marks in data/README.md
     python benchmarks/weights_table.py --measure outputs/horse64/gan.safetensors data/weights/horse64.safetensors
 
---measure compares 512 samples of each base GAN with 512 held-out renders (seed 4), by the judge's features, and keeps
-the rows in results/bases.csv, one for each file by what it holds.
+--measure compares 512 samples of each base GAN with 512 held-out renders (seed 4), by the judge's features, and says
+how far (mean absolute difference, of 2) what it paints for the z of each render's code is from the render. The rows are
+kept in results/bases.csv, one for each file by what it holds.
 """
 import sys
 from pathlib import Path
 
+import torch
 from _results import RESULTS, ROOT, WEIGHTS, read, show, write
 
 from sketchgan.files.atomic import write_atomically
@@ -27,15 +29,20 @@ def measure(path: Path) -> None:
     from sketchgan.measure import evaluate, judge_features
     from sketchgan.nets import sample
     from sketchgan.photos.datasets import SEED_EVALUATION, RenderedScenes
+    from sketchgan.pretraining.mapping import z_of_code
     from sketchgan.weights.checkpoints import content_hash
     from sketchgan.weights.own import load_judge
 
     meta, G = read_metadata(path), load_generator(path)
     scenes = RenderedScenes(meta["data"], SAMPLES, G.resolution, SEED_EVALUATION)
-    found = evaluate(judge_features(load_judge(WEIGHTS / "judge.safetensors")), scenes[slice(None)],
-                     sample(G, SAMPLES, seed=1))
+    renders = scenes[slice(None)]
+    found = evaluate(judge_features(load_judge(WEIGHTS / "judge.safetensors")), renders, sample(G, SAMPLES, seed=1))
+    z = z_of_code(scenes.code, G.z_dim, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        painted = torch.cat([G(part, noise_mode="none") for part in z.split(64)])
     row = {"file": path.name, "weights": content_hash(G)[:12], "images": meta["images_seen"],
-           "minutes": round(meta["seconds"] / 60), **found.columns()}
+           "minutes": round(meta["seconds"] / 60), "difference": round(float((painted - renders).abs().mean()), 4),
+           **found.columns()}
     write(BASES, [old for old in read(BASES) if str(old["weights"]) != row["weights"]] + [row])
 
 

@@ -16,7 +16,7 @@ def script(root, monkeypatch):
     monkeypatch.syspath_prepend(str(root / "benchmarks"))
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield importlib.import_module
-    for name in ("hour_of_training", "quickstart_gif", "_results"):
+    for name in ("hour_of_training", "quickstart_gif", "mixer_gif", "_film", "_family", "_results"):
         sys.modules.pop(name, None)
 
 
@@ -28,7 +28,8 @@ def test_growth_is_counted_after_the_warm_up(script):
 
 
 def test_the_moving_picture_stays_below_its_size(script, monkeypatch):
-    gif = script("quickstart_gif")
+    gif = script("_film")
+    assert script("quickstart_gif").record is script("mixer_gif").record is gif.record
 
     class Page:
         def screenshot(self):

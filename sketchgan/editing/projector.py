@@ -48,7 +48,6 @@ from ..nets.stylegan2 import Generator
 from .starts import Search, encoder_start, nearest_z, on_sphere, search_z, spread_of_w
 
 Space, Start = Literal["z", "w", "w+"], Literal["mean", "encoder", "search"]
-FOREIGN = 2.0       # a picture whose best is so many times the usual is probably of another kind
 
 
 @dataclass(frozen=True)
@@ -109,9 +108,9 @@ class Projection:
         return self.losses / usual.to(self.losses).median()
 
     def verdict(self, usual: Tensor) -> list[str]:
-        """A sentence for each picture: whether it came as near as this generator's own samples do."""
+        """A sentence for each picture: how near it came, beside what this generator's own samples reach. Every picture
+        that it has not painted is further away, of its kind or not, so no number here says which it is."""
         return [f"{loss:.4f} from the picture, {times:.1f} times what is usual for samples of this generator"
-                + (": probably not the kind of picture that it paints" if times > FOREIGN else "")
                 for loss, times in zip(self.losses.tolist(), self.strangeness(usual).tolist())]
 
 
@@ -319,7 +318,7 @@ def usual_losses(G: GeneratorLike, D: nn.Module | None = None, config: ProjectCo
                  encoder: Encoder | None = None, count: Count = 8, seed: Seed = 0, progress: bool = True) -> Tensor:
     """What the same projection reaches for `count` of the generator's own samples [count]: what is usual.
 
-    A picture that ends far above it is none of its kind, or has what it cannot paint: `Projection.verdict`.
+    A picture that ends far above it has what this generator cannot paint: `Projection.verdict`.
     """
     z = torch.randn(count, G.z_dim, generator=torch.Generator().manual_seed(seed)).to(next(G.parameters()).device)
     with torch.no_grad():

@@ -14,7 +14,7 @@ from ..files.checks import Filled, checked
 from ..files.readers import reading
 from ..nets.stylegan2 import Generator
 from ..photos.datasets import to_float, to_uint8
-from ..weights.building import infer
+from ..weights.building import disagreements, infer
 from ..weights.checkpoints import content_hash, load_generator, read_tensors, write_safetensors
 from ..weights.formats import existing
 from ..weights.own import load_own
@@ -78,14 +78,10 @@ def built(generator: Generator, state: Mapping[str, Tensor], path: str | os.Path
     with torch.random.fork_rng(devices=[]):             # its first weights, which are thrown away, disturb nobody
         network = DualStyleGAN(generator)
     own = {key: value for key, value in network.state_dict().items() if not key.startswith(BASE)}
-    wrong = [f"{key} is {list(state[key].shape)} instead of {list(own[key].shape)}" for key in own
-             if key in state and state[key].shape != own[key].shape]
-    wrong += [f"{key} is missing" for key in own if key not in state]
-    wrong += [f"{key} is not part of it" for key in state if key not in own]
-    if wrong:
+    if wrong := disagreements(own, state):
         raise CheckpointError(f"{path} is not the extrinsic path of a DualStyleGAN of {generator.resolution} px with "
                               f"{network.border} rows of structure and {network.num_ws - network.border} of colour: "
-                              f"{len(wrong)} tensors disagree ({'; '.join(wrong[:3])}{', ...' * (len(wrong) > 3)})")
+                              f"{wrong}")
     network.load_state_dict(dict(state), strict=False)
     return network.eval()
 

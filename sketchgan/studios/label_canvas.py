@@ -5,11 +5,11 @@ import numpy as np
 from PIL import Image
 
 from .. import plotting
-from ..widgets.easel import ARROWS, CROSS
+from ..widgets.hand import Hand
 from ..widgets.parts import BORDER, LOCK, Paper, painting, w
 
 
-class LabelCanvas(Paper):
+class LabelCanvas(Hand, Paper):
     """Shows a LabelBoard and paints on it with mouse, fingers or keys.
 
     board: the LabelBoard. palette: uint8 [C + 1, 3], colours of 0 .. C. size: side on the screen in pixels. do: called
@@ -25,17 +25,10 @@ class LabelCanvas(Paper):
         self.layout = w.Layout(width=f"{size}px", height=f"{size}px", border=BORDER)
         self.board, self.palette, self.zoom = board, palette, size / board.resolution
         self.label, self.tool, self.breadth, self.strength = 1, "brush", 6, 0.7
-        self._do, self._keys, self._after = do, keys, after
-        self._line, self._cursor = None, None
+        self._do, self._line = do, None
         self._colors, self._below = w.Image(format="png"), w.Image(format="png")
         self.below, self._shown = None, None
-        self.on_mouse_down(self._mouse_down), self.on_mouse_move(self._move), self.on_mouse_up(self._up)
-        self.on_mouse_out(lambda *_: self._up() if self._cursor is None else None)
-        self.on_touch_start(lambda touches: self._mouse_down(*touches[0]))
-        self.on_touch_move(lambda touches: self._move(*touches[0]))
-        self.on_touch_end(lambda touches: self._up()), self.on_touch_cancel(lambda touches: self._up())
-        self.on_key_down(self._key)
-        self.on_client_ready(self._begin_anew)
+        self._take(self, board.resolution, (1, 4), keys, after)
 
     def lay_below(self, image):
         """Shows a picture [1, 3, R, R] in [-1, 1] through the colours, or none."""
@@ -45,20 +38,20 @@ class LabelCanvas(Paper):
                 picture = plotting.image_grid(image).resize((self.width,) * 2, Image.Resampling.BICUBIC)
                 self._below.value = plotting.png(picture)
 
-    # ---- hands
+    # ---- the pen
 
-    def _mouse_down(self, x, y):
-        self._cursor = None                                 # the cross of the keyboard goes
-        self._down(x, y)
+    @property
+    def _under_way(self):
+        return self._line
 
-    def _down(self, x, y):
+    def _pen_down(self, x, y):
         if self.tool == "fill":
             place, label = (x / self.zoom, y / self.zoom), self.label
             self._do(lambda: self.board.fill(*place, label))
             return
         self._line = [(x / self.zoom, y / self.zoom)]
         self._set_pen()
-        self._move(x, y)                                    # a click alone is a dot
+        self._pen_move(x, y)                                    # a click alone is a dot
 
     def _set_pen(self):
         with LOCK:
@@ -66,7 +59,7 @@ class LabelCanvas(Paper):
             self.stroke_style = "#{:02x}{:02x}{:02x}".format(*self.palette[self.label])
             self.line_width = self.breadth * self.zoom
 
-    def _move(self, x, y):
+    def _pen_move(self, x, y):
         if self._line is None:
             return
         x0, y0 = self._line[-1]
@@ -74,43 +67,13 @@ class LabelCanvas(Paper):
         with LOCK:
             self.stroke_line(x0 * self.zoom, y0 * self.zoom, x, y)
 
-    def _up(self, *_):
+    def _pen_up(self, *_):
         line, self._line = self._line, None
         if line is not None:
             breadth, label = self.breadth, self.label
             self._do(lambda: self.board.brush(line, breadth, label))
 
-    # ---- keys
-
-    def _key(self, key, shift, ctrl, meta):
-        """A key pressed on the canvas, which keeps every key to itself: even Tab leaves it only from here."""
-        if key in ARROWS:
-            self._steer(*ARROWS[key], 4 if shift else 1)
-        elif key == " ":
-            self._up() if self._line else self._down(*self._steer(0, 0, 0))
-        elif key == "Tab" and not shift:
-            self._after.send({"do": "focus"})
-        elif key in ("Tab", "Escape"):
-            self.send({"do": "blur"})
-        else:
-            name = "ctrl+" * (ctrl or meta) + "shift+" * bool(shift) + key.lower()
-            self._keys.get(name, lambda: None)()
-
-    def _steer(self, dx, dy, step):
-        side = self.board.resolution
-        x, y = self._cursor or (side / 2, side / 2)
-        self._cursor = min(max(x + dx * step, 0), side), min(max(y + dy * step, 0), side)
-        at = self._cursor[0] * self.zoom, self._cursor[1] * self.zoom
-        self._move(*at)
-        self.paint()
-        return at
-
     # ---- showing
-
-    def _begin_anew(self):
-        """A tab that was reloaded has a blank canvas, and a mouse whose release nobody has seen."""
-        self._up()
-        self.paint()
 
     def paint(self):
         """Picture below, colours, cross, and the line under way."""
@@ -126,10 +89,7 @@ class LabelCanvas(Paper):
                     self.global_alpha = self.strength
                 self.draw_image(self._colors, 0, 0)
                 self.global_alpha = 1
-                if self._cursor is not None:
-                    x, y = (v * self.zoom for v in self._cursor)
-                    self.stroke_style, self.line_width = CROSS, 1.5
-                    self.stroke_line(x - 9, y, x + 9, y), self.stroke_line(x, y - 9, x, y + 9)
+                self._paint_cross()
                 if self._line is not None:
                     self._set_pen()
                     points = [(x * self.zoom, y * self.zoom) for x, y in self._line]

@@ -14,7 +14,7 @@ from ..editing.mixing import ORIGINAL, Mixer
 from ..files.atomic import write_atomically
 from ..files.checks import Limits, checked
 from ..weights.checkpoints import save_delta
-from ..widgets.easel import ARROWS, CROSS
+from ..widgets.hand import ARROWS, CROSS
 from ..widgets.parts import BORDER, LOCK, WIDE, Message, Paper, button, grid, painting, row, w
 from .painter import Painter, Undo
 

@@ -58,16 +58,21 @@ def build(cls: type[nn.Module], config: dict, state: Mapping[str, Tensor], path:
         raise CheckpointError(f"{path} describes a {cls.__name__} that cannot be: {str(error)[:300]}") from error
     own = network.state_dict()
     state = _computed(own, state) | dict(state)
-    wrong = [f"{key} is {list(state[key].shape)} instead of {list(own[key].shape)}" for key in own
-             if key in state and state[key].shape != own[key].shape]
-    wrong += [f"{key} is missing" for key in own if key not in state]
-    wrong += [f"{key} is not part of it" for key in state if key not in own]
-    if wrong:
-        raise CheckpointError(f"{path} is not a {cls.__name__} with {str(config)[:300]}: {len(wrong)} tensors disagree "
-                              f"({'; '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}); "
-                              f"it was made by another architecture or is incomplete")
+    if wrong := disagreements(own, state):
+        raise CheckpointError(f"{path} is not a {cls.__name__} with {str(config)[:300]}: {wrong}; "
+                              "it was made by another architecture or is incomplete")
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval()
+
+
+def disagreements(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """In words, the tensors of a file that are missing, left over or of another shape than a network's own; '' if
+    none."""
+    wrong = [f"{key} is {list(given[key].shape)} instead of {list(own[key].shape)}" for key in own
+             if key in given and given[key].shape != own[key].shape]
+    wrong += [f"{key} is missing" for key in own if key not in given]
+    wrong += [f"{key} is not part of it" for key in given if key not in own]
+    return f"{len(wrong)} tensors disagree ({'; '.join(wrong[:3])}{', ...' * (len(wrong) > 3)})" if wrong else ""
 
 
 def _computed(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,14 +5,14 @@ import numpy as np
 from .. import plotting
 from ..drawing.strokes import FRAME
 from ..drawing.tracing import simplify
+from .hand import Hand
 from .parts import BORDER, LOCK, Paper, painting, row, w
 
-ARROWS = {"ArrowLeft": (-1, 0), "ArrowRight": (1, 0), "ArrowUp": (0, -1), "ArrowDown": (0, 1)}
-CROSS, GHOST = "#d1495b", "#2b83ba"     # the keyboard's pen and the fitted sketch, told apart from ink
+GHOST = "#2b83ba"       # the fitted sketch, told apart from ink
 _ROW = dict(display="flex", flex_flow="row", align_items="baseline", width="auto", grid_gap="8px")
 
 
-class Easel(w.VBox):
+class Easel(Hand, w.VBox):
     """A canvas that shows the sketch in hand of a Drawing and draws on it with mouse, fingers or keys.
 
     drawing: the Drawing. size: side of the canvas in pixels. width: of the pen in 1/256 of the frame. do: called with a
@@ -24,28 +24,18 @@ class Easel(w.VBox):
 
     def __init__(self, drawing, size, width, do, keys, after):
         self.drawing, self.zoom, self.below, self.ghost = drawing, size / FRAME, None, ()
-        self._do, self._after = do, after
-        self._stroke, self._erasing, self._cursor = None, False, None
+        self._do, self._stroke, self._erasing = do, None, False
         self._widths = {"pen": int(width), "eraser": 16}
         self._sent = w.Image(format="png")                  # the picture below, as the browser has it: sent once
-        self._make_canvas(size)
+        self.canvas = Paper(width=size, height=size, tooltip="Drawing paper")
+        self.canvas.layout = w.Layout(width=f"{size}px", height=f"{size}px", border=BORDER)
         self._make_tools()
-        self._keys = keys | {"e": lambda: setattr(self.tool, "value", "eraser"),
-                             "p": lambda: setattr(self.tool, "value", "pen"),
-                             "[": lambda: setattr(self.pen, "value", self.pen.value - 1),
-                             "]": lambda: setattr(self.pen, "value", self.pen.value + 1)}
+        tools = {"e": lambda: setattr(self.tool, "value", "eraser"),
+                 "p": lambda: setattr(self.tool, "value", "pen"),
+                 "[": lambda: setattr(self.pen, "value", self.pen.value - 1),
+                 "]": lambda: setattr(self.pen, "value", self.pen.value + 1)}
+        self._take(self.canvas, FRAME, (4, 16), keys | tools, after)
         super().__init__([self.canvas, row(self.tool, self.pen)])
-
-    def _make_canvas(self, size):
-        self.canvas = c = Paper(width=size, height=size, tooltip="Drawing paper")
-        c.layout = w.Layout(width=f"{size}px", height=f"{size}px", border=BORDER)
-        c.on_mouse_down(self._mouse_down), c.on_mouse_move(self._pen_move), c.on_mouse_up(self._pen_up)
-        c.on_mouse_out(self._mouse_out)
-        c.on_touch_start(lambda touches: self._mouse_down(*touches[0]))
-        c.on_touch_move(lambda touches: self._pen_move(*touches[0]))
-        c.on_touch_end(lambda touches: self._pen_up()), c.on_touch_cancel(lambda touches: self._pen_up())
-        c.on_key_down(self._key)
-        c.on_client_ready(self._begin_anew)
 
     def _make_tools(self):
         narrow = {"description_width": "auto"}
@@ -70,15 +60,11 @@ class Easel(w.VBox):
             if picture is not None:
                 self._sent.value = plotting.png(picture.resize((self.canvas.width,) * 2))
 
-    # ---- hands
+    # ---- the pen
 
-    def _mouse_down(self, x, y):
-        self._cursor = None                                 # the cross of the keyboard's pen goes
-        self._pen_down(x, y)
-
-    def _mouse_out(self, *_):
-        if self._cursor is None:                            # a pen that leaves the paper has ended its stroke
-            self._pen_up()
+    @property
+    def _under_way(self):
+        return self._stroke
 
     def _pen_down(self, x, y):
         self._erasing = self.tool.value == "eraser"
@@ -109,37 +95,7 @@ class Easel(w.VBox):
     def _place(self, x, y):
         return [round(x / self.zoom, 1), round(y / self.zoom, 1)]
 
-    # ---- keys
-
-    def _key(self, key, shift, ctrl, meta):
-        """A key pressed on the canvas, which keeps every key to itself: even Tab leaves it only from here."""
-        if key in ARROWS:
-            self._steer(*ARROWS[key], 16 if shift else 4)
-        elif key == " ":
-            self._pen_up() if self._stroke else self._pen_down(*self._steer(0, 0, 0))
-        elif key == "Tab" and not shift:
-            self._after.send({"do": "focus"})               # as widget.focus(), which ipywidgets 7 does not have
-        elif key in ("Tab", "Escape"):
-            self.canvas.send({"do": "blur"})
-        else:
-            name = "ctrl+" * (ctrl or meta) + "shift+" * bool(shift) + key.lower()
-            self._keys.get(name, lambda: None)()
-
-    def _steer(self, dx, dy, step):
-        """Moves the keyboard's pen; returns where it is, in pixels of the canvas."""
-        x, y = self._cursor or (FRAME / 2, FRAME / 2)
-        self._cursor = min(max(x + dx * step, 0), FRAME), min(max(y + dy * step, 0), FRAME)
-        at = self._cursor[0] * self.zoom, self._cursor[1] * self.zoom
-        self._pen_move(*at)
-        self.paint()
-        return at
-
     # ---- showing
-
-    def _begin_anew(self):
-        """A tab that was reloaded has a blank canvas, and a mouse whose release nobody has seen."""
-        self._pen_up()
-        self.paint()
 
     def paint(self):
         """Paper, picture below, strokes, cross, and the stroke under way; leaves the canvas set to go on with that."""
@@ -158,10 +114,7 @@ class Easel(w.VBox):
             for stroke in self.ghost:
                 self._paint_stroke(stroke | {"width": 1.5 / self.zoom})
             c.stroke_style = "black"
-            if self._cursor is not None:
-                x, y = (v * self.zoom for v in self._cursor)
-                c.stroke_style, c.line_width = CROSS, 1.5
-                c.stroke_line(x - 9, y, x + 9, y), c.stroke_line(x, y - 9, x, y + 9)
+            self._paint_cross()
             if self._stroke is not None:
                 c.stroke_style = "white" if self._erasing else "black"
                 self._paint_stroke(self._stroke)
