@@ -27,8 +27,8 @@ def drag(pad, *points):
     """As a mouse does, in pixels of the screen."""
     pad.canvas._mouse_down(*points[0])
     for point in points[1:]:
-        pad.canvas._move(*point)
-    pad.canvas._up()
+        pad.canvas._pen_move(*point)
+    pad.canvas._pen_up()
 
 
 def test_labelling_samples_gives_examples():
