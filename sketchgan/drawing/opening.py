@@ -71,7 +71,7 @@ def open_drawing(x):
     if isinstance(x, torch.Tensor):
         x = x.detach().cpu().numpy()
     if not isinstance(x, np.ndarray):
-        raise SketchError(f"{x!r:.60} is no drawing; give a path, a PIL image, an array, a tensor "
+        raise SketchError(f"{x!r:.60} is not a drawing; give a path, a PIL image, an array, a tensor "
                           '[1, 1, R, R] or {"strokes": [...], "size": 256}')
     within("open pixels", x.size // (4 if x.dtype == np.uint8 else 1), "the array")
     if np.issubdtype(x.dtype, np.floating):

@@ -43,7 +43,7 @@ def check_optimizer(stored: dict, optimizer: torch.optim.Optimizer, iteration: i
     iteration: in which each parameter was moved twice at most. free: settings that may be other numbers than ours, such
     as the 'lr' of a schedule.
     """
-    require_like(list(stored), ["state", "param_groups"], f"the parts of {name}")
+    require_like(sorted(stored), ["param_groups", "state"], f"the parts of {name}")
     groups = optimizer.state_dict()["param_groups"]
     require_like([sorted(group) for group in stored["param_groups"]], [sorted(group) for group in groups], name)
     for group, own in zip(stored["param_groups"], groups, strict=True):

@@ -14,6 +14,7 @@ from sketchgan.pretraining.photo_judge import PhotoJudgeConfig
 from sketchgan.pretraining.recipe import GanConfig
 from sketchgan.pretraining.teachers import SketcherConfig
 from sketchgan.weights.checkpoints import CheckpointError, load_training, save_training
+from sketchgan.weights.stored_states import check_optimizer
 
 CHANNELS = {4: 4, 8: 4}
 GAN = GanConfig(resolution=8, z_dim=6, w_dim=6, num_mapping=2, channels=CHANNELS, d_channels=CHANNELS, batch=2,
@@ -126,3 +127,14 @@ def test_two_trainings_of_one_file_are_refused(tmp_path):
         next(fitted(layer(), tmp_path / "a.training"))
     first.close()
     assert [path.name for path in tmp_path.iterdir()] == ["a.training"]
+
+
+def test_the_order_of_an_optimizers_parts_means_nothing():
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    stored = optimizer.state_dict()
+    check_optimizer({key: stored[key] for key in ("param_groups", "state")}, optimizer, 1, "the optimiser")
+    with pytest.raises(ValueError, match="parts"):
+        check_optimizer({"state": stored["state"]}, optimizer, 1, "the optimiser")
