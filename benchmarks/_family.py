@@ -25,6 +25,7 @@ def family(base: str) -> dict:
     return models
 
 
+@torch.enable_grad()        # whoever measures has switched gradients off
 def warm_started(path, task: str):
     """The base after the warm start for a task's drawings, as notebook 06 makes it."""
     G, F = load_generator(path), load_photosketch(WEIGHTS / "photosketch.safetensors")

@@ -16,7 +16,19 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from ..files.checks import Count, Limits, Positive, Probability, Seed, Weight, Whole, check, check_device, check_fields
+from ..files.checks import (
+    Count,
+    Limits,
+    Positive,
+    Probability,
+    Seed,
+    Weight,
+    Whole,
+    check,
+    check_device,
+    check_fields,
+    check_gradients,
+)
 from ..nets.augment import augment, parse_policy
 from ..nets.losses import d_logistic, g_nonsaturating, r1_penalty, weight_penalty
 from ..nets.stylegan2 import Discriminator, Generator
@@ -240,7 +252,8 @@ def discriminator_view(sketches: Tensor, terms: dict, state: TrainingState) -> T
 
 
 def check_networks(G, D, F, config) -> None:
-    """Raise ValueError, saying what to do, if the three networks do not fit together."""
+    """Raise ValueError, saying what to do, if the three networks do not fit together, or none could be trained."""
+    check_gradients("customize")
     for name, network, kind in (("G", G, Generator), ("D", D, Discriminator)):
         if not isinstance(network, kind):
             raise ValueError(f"{name} is a {type(network).__name__}; wanted is a {kind.__name__}. Load it with "

@@ -36,6 +36,7 @@ from ..files.checks import (
     Weight,
     Whole,
     check_fields,
+    check_gradients,
     checked,
 )
 from .state import frozen_sketcher
@@ -102,6 +103,7 @@ def warm_start(G: GeneratorLike, F: nn.Module, sketches: Sketches, config: WarmS
     Yields:
         `Progress`: while searching the nearest samples so far, at the end the distances before and after.
     """
+    check_gradients("warm_start")
     costs, part = config.costs, 0
     for progress in search_and_fit(Search(G, F, sketches, config, generator), generator):
         done = (sum(costs[:part]) + costs[part] * progress.done) / sum(costs)

@@ -166,6 +166,14 @@ def check_device(device: str) -> None:
                          f"have: {', '.join(here)}.") from error
 
 
+def check_gradients(what: str) -> None:
+    """Raise ValueError if `what`, a training, is called where PyTorch keeps no gradients."""
+    import torch
+    if not torch.is_grad_enabled():
+        raise ValueError(f"{what} was called inside torch.no_grad() or torch.inference_mode(), and training needs "
+                         "gradients: call it outside of that block")
+
+
 def checked(function):
     """A function whose arguments are held to their annotations at each call; raises ValueError."""
     bind = _binder(function)

@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..files.atomic import owned
-from ..files.checks import Count, Limits, Positive, Seed, Weight, Whole, check, check_fields
+from ..files.checks import Count, Limits, Positive, Seed, Weight, Whole, check, check_fields, check_gradients
 from ..files.progress import Progress as Bar
 from ..files.readers import reading
 from ..nets.photosketch import PhotoSketch
@@ -87,6 +87,7 @@ def fit(network: nn.Module, loss_of: LossOf, count: int, config: TeacherConfig, 
     Raises ValueError if the checkpoint is of another config, FolderInUse if another training writes it,
     FloatingPointError if the loss is no number any more.
     """
+    check_gradients("fit")
     with owned(checkpoint and Path(checkpoint), "pretrain"):
         optimizer = torch.optim.AdamW(network.parameters(), config.lr, betas=(0.9, 0.99),
                                       weight_decay=config.weight_decay)

@@ -14,7 +14,7 @@ from sketchgan.customizing import run as run_module
 from sketchgan.customizing.controls import Controls
 from sketchgan.customizing.run import CustomizeConfig, NonFiniteLoss, Run, customize, train_step
 from sketchgan.customizing.state import Shuffle, TrainingState
-from sketchgan.customizing.warmstart import WarmStart
+from sketchgan.customizing.warmstart import WarmStart, warm_start
 from sketchgan.nets.augment import augment
 from sketchgan.nets.stylegan2 import Discriminator, Generator
 from sketchgan.weights import checkpoints
@@ -519,6 +519,13 @@ def test_nan_stops_and_the_last_good_state_stays(networks, sketches, tmp_path):
     assert equal(checkpoints.load_training(file)["state"], run.state.state_dict())
     _, clean = play(networks, sketches, QUICK, 3, images=lambda n, g: torch.rand(n, 3, 8, 8, generator=g) * 2 - 1)
     assert equal(run.state.G.state_dict(), clean.state.G.state_dict())
+
+
+def test_no_gradients_no_training(networks, sketches):
+    warm = lambda: list(warm_start(networks[0], networks[2], sketches, WarmStart(), torch.Generator()))
+    for train in (lambda: Run(*networks, sketches, None, QUICK), warm):
+        with torch.no_grad(), pytest.raises(ValueError, match="no_grad.*outside"):
+            train()
 
 
 def test_halvings_draw_at_a_lower_resolution(networks, sketches):
