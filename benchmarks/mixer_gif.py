@@ -12,9 +12,9 @@ from _film import Film, record
 
 CELL = """from sketchgan.studios import ModelMixer
 from sketchgan.weights import load_generator
-load = lambda name: load_generator(f'{folder}/{name}.safetensors')
+load = lambda name: load_generator(f'../models/{name}.safetensors')
 models = {'original': load('original'), 'side': load('side'), 'rider': load('rider')}
-mixer = ModelMixer(models, seed=1)
+mixer = ModelMixer(models, seed=3)
 mixer"""
 # Strengths of side and rider by way of which the ring is drawn, and steps to each.
 WAY = (((1.0, 0.0), 8), ((0.0, 1.0), 8), ((0.0, 0.0), 8), ((0.5, 0.5), 6), ((1.0, 1.0), 6), ((1.5, 0.0), 6))
@@ -56,9 +56,10 @@ def main():
         for name, G in models.items():
             save(folder / "models" / f"{name}.safetensors", G=G)
         cell = {"cell_type": "code", "id": "a", "metadata": {"jupyter": {"source_hidden": True}}, "outputs": [],
-                "source": f"folder = {str(folder / 'models')!r}\n{CELL}", "execution_count": None}
+                "source": CELL, "execution_count": None}
         (folder / "notebooks" / "mixer.ipynb").write_text(json.dumps({
-            "cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+            "cells": [cell], "nbformat": 4, "nbformat_minor": 5,
+            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}}))
 
     record("mixer.gif", "mixer.ipynb", play, height=640, prepare=prepare)
 
